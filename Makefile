@@ -1,0 +1,45 @@
+# What a newcomer, a developer and CI run; `make help` lists it. Needs Python 3.11 or newer, nothing else.
+
+# The first of these that is new enough and can make virtual environments; PYTHON=… chooses another.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$name" -c 'import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+# exec: a signal for the recipe is one for the command
+demo: $(STAMP) ## show everything at work; SESSIONS=folder plays your files, KEEP=1 leaves it running
+	@exec $(BIN)/lapwise demo $(if $(SESSIONS),--sessions "$(SESSIONS)") $(if $(KEEP),--keep)
+
+up: $(STAMP) ## run the platform here until Ctrl-C
+	@exec $(BIN)/lapwise up
+
+test: $(STAMP) ## run all tests
+	@exec $(BIN)/pytest
+
+lint: $(STAMP) ## check style, types and imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure the time from upload to active version, and memory
+	@exec $(BIN)/python -m bench
+
+clean: ## remove what was built, not the data in .lapwise
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Built again when what it is built from changes.
+$(STAMP): setup.cfg pyproject.toml $(wildcard requirements.lock)
+	@test -n "$(PYTHON)" || { echo "Lapwise needs Python 3.11 or newer with its venv module: install python3.11" \
+		"and python3.11-venv, or name one with make PYTHON=…" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix --constraint ,$(wildcard requirements.lock)) --editable '.[local,test]'
+	@touch $@

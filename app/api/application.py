@@ -1,0 +1,86 @@
+"""Assembles the Flask application: its limits, its errors, who may call, and every resource."""
+
+import re
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, cast
+
+from flask import Flask
+from flask.json.provider import DefaultJSONProvider
+from werkzeug.routing import BaseConverter
+
+from app import logs
+from app.api import accounts, docs, health, jobs, models, sessions
+from app.api.blueprint import Api
+from app.api.context import CONTAINER
+from app.api.errors import init_errors
+from app.api.fields import ID
+from app.api.limits import init_limits
+from app.api.observe import Metrics, init_observe
+from app.api.requests import Request
+from app.api.tokens import init_tokens
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.container import Container
+
+
+class IdConverter(BaseConverter):
+    """Lets only well-formed ids through, so that a malformed one is a 404."""
+
+    regex = ID
+
+
+def create_app(settings: Settings | None = None, container: "Container | None" = None) -> Flask:
+    """The application on the given services; without any it builds them and sets up this process's logs."""
+    if container is None:
+        from app.container import build_container  # here, for it loads all of the learning core
+
+        settings = settings or Settings.from_environment()
+        logs.configure(settings.log_level)
+        container = build_container(settings)
+    app = _bare_app(container.settings)
+    app.extensions[CONTAINER] = container
+    app.extensions[health.METRICS] = metrics = Metrics(container.platform)
+    init_errors(app)
+    init_observe(app, metrics)
+    limiter = init_limits(app, container.settings)
+    limiter.exempt(health.bp)  # answers also when Redis does not
+    init_tokens(app, container.settings)
+    _register(app)
+    return app
+
+
+def _bare_app(settings: Settings) -> Flask:
+    app = Flask("app", static_folder=None)
+    app.request_class = Request
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_json_bytes  # an upload raises it for itself
+    app.url_map.converters["id"] = IdConverter
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False  # a track's name may hold anything
+    cast(DefaultJSONProvider, app.json).sort_keys = False
+    return app
+
+
+def _register(app: Flask) -> None:
+    app.config.update(
+        API_TITLE="Lapwise",
+        API_VERSION=version("lapwise"),
+        OPENAPI_VERSION="3.0.3",  # the newest that the Swagger UI in swagger-ui-bundle shows
+        API_SPEC_OPTIONS={
+            "info": {"description": "Personal racing models that learn from every telemetry session."},
+            "components": {
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+            },
+            "security": [{"bearer": []}],
+        },
+    )
+    api = Api(app)
+    api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
+    for module in (accounts, sessions, jobs, models, health, docs):
+        api.register_blueprint(module.bp)
+
+    @app.url_value_preprocessor
+    def in_snake_case(_endpoint: str | None, values: dict[str, Any] | None) -> None:
+        """Routes speak the contract's camelCase, views Python."""
+        for name in list(values or ()):
+            values[re.sub(r"([A-Z])", lambda m: f"_{m[1].lower()}", name)] = values.pop(name)  # type: ignore[index,union-attr]

@@ -1,0 +1,104 @@
+"""A blueprint whose one decorator says all about an operation: route, caller, inputs, answer, errors."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, ClassVar, Literal, TypeVar
+
+import flask_smorest
+from flask import Response
+from flask_jwt_extended import jwt_required
+from marshmallow import Schema, fields
+from marshmallow.validate import Regexp
+from werkzeug.exceptions import HTTPException
+
+from app.api.errors import ErrorSchema, error_answer
+from app.api.fields import CamelSchema
+from app.api.requests import Parser
+
+V = TypeVar("V", bound=Callable[..., Any])
+Shown = Literal["access", "refresh", "either", "nothing"]  # tokens
+_BODIES = {"json": "application/json", "multipart": "multipart/form-data"}
+
+
+class IdempotencySchema(CamelSchema):
+    """The header that makes a repeated request answer the same job."""
+
+    idempotency_key = fields.String(
+        data_key="Idempotency-Key",
+        metadata={"example": "train-bahrain-0b9a6f0e"},
+        validate=Regexp("^[!-~]{1,200}$", error="Not 1 to 200 visible ASCII characters."),
+    )
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]  # flask_smorest has no types
+    """The OpenAPI document; errors in it have our shape."""
+
+    ERROR_SCHEMA = ErrorSchema
+
+    def handle_http_exception(self, error: HTTPException) -> Response:
+        return error_answer(error)
+
+    def _register_pagination_header(self) -> None:
+        """Nothing: our pages carry their cursor in the body, so the document shall not tell of a header."""
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest has no types
+    """Operations on one resource."""
+
+    ARGUMENTS_PARSER = Parser()
+    DEFAULT_LOCATION_CONTENT_TYPE_MAPPING: ClassVar = _BODIES
+
+    def operation(
+        self,
+        method: str,
+        *rules: str,
+        answer: Schema | type[Schema] | None = None,
+        status: int = 200,
+        errors: tuple[int, ...] = (),
+        shows: Shown = "access",
+        content_type: str | None = None,
+        **inputs: type[Schema],
+    ) -> Callable[[V], V]:
+        """Routes a view, checks the caller's token, parses its inputs, renders its answer, documents it all.
+
+        Parameters
+        ----------
+        rules
+            Several are doors to the same operation.
+        shows
+            The token that the caller must show.
+        errors
+            Statuses that this operation can answer besides those that follow from the other arguments.
+        inputs
+            Schemas by where they are read: `query`, `json`, `multipart`, `headers`; the view gets what they
+            loaded in this order.
+        """
+
+        def decorate(view: V) -> V:
+            wrapped = self.response(status, answer, content_type=content_type)(view)
+            refusals = sorted(_errors(rules[0], inputs, shows) | set(errors))
+            wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
+            for location in ("headers", "multipart", "json", "query"):  # the last is the view's first
+                if location in inputs:
+                    wrapped = self.arguments(inputs[location], location=location)(wrapped)
+            if shows == "nothing":
+                wrapped = self.doc(security=[])(wrapped)
+            else:
+                guard = jwt_required(refresh=shows == "refresh", verify_type=shows != "either")
+                wrapped = guard(wrapped)
+            for rule in rules:
+                self.add_url_rule(rule, view_func=wrapped, methods=[method])
+            return view
+
+        return decorate
+
+
+def _errors(rule: str, inputs: dict[str, type[Schema]], shows: Shown) -> set[int]:
+    codes = {429, 503}
+    if shows != "nothing":
+        codes.add(401)
+    if "<" in rule:
+        codes.add(404)
+    if inputs.keys() & _BODIES.keys():
+        codes |= {400, 413, 415}
+    return codes

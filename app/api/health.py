@@ -1,0 +1,47 @@
+"""What supervisors and Prometheus ask; none of it needs a token, nor Redis to count the call."""
+
+from typing import cast
+
+from flask import Response, current_app
+from marshmallow import fields
+
+from app.api.blueprint import Blueprint
+from app.api.context import services
+from app.api.fields import CamelSchema
+from app.api.observe import Metrics
+from app.errors import Unavailable
+
+bp = Blueprint("health", __name__, description="Whether all is well.")
+
+METRICS = "lapwise-metrics"
+
+
+class HealthSchema(CamelSchema):
+    status = fields.String(required=True, metadata={"example": "ok"})
+
+
+class ReadinessSchema(HealthSchema):
+    checks = fields.Dict(required=True, metadata={"example": {"mongo": True, "redis": True, "worker": True}})
+
+
+@bp.operation("GET", "/healthz", answer=HealthSchema, shows="nothing")
+def healthz() -> dict[str, str]:
+    """The process is alive."""
+    return {"status": "ok"}
+
+
+@bp.operation("GET", "/readyz", answer=ReadinessSchema, shows="nothing")
+def readyz() -> dict[str, object]:
+    """MongoDB, Redis and a worker answer; 503 names those that do not."""
+    checks = services().platform.readiness()
+    missing = [name for name, answers in checks.items() if not answers]
+    if missing:
+        raise Unavailable(f"not ready: {', '.join(missing)}", missing=missing, checks=checks)
+    return {"status": "ready", "checks": checks}
+
+
+@bp.operation("GET", "/metrics", content_type="text/plain", shows="nothing")
+def metrics() -> Response:
+    """Figures for Prometheus."""
+    figures = cast(Metrics, current_app.extensions[METRICS])
+    return Response(figures.text(), content_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,98 @@
+"""HTTP for jobs: look, list, cancel, and follow one as it happens."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, url_for
+from marshmallow import fields
+
+from app.api.blueprint import Blueprint
+from app.api.context import services, user_id
+from app.api.fields import CamelSchema, Count, Id, Ids, Text, Utc, page_of
+from app.domain import Job, JobKind, JobStatus, ModelType, Page
+
+bp = Blueprint("jobs", __name__, url_prefix="/jobs", description="Asynchronous work and how far it is.")
+
+
+class PageQuery(CamelSchema):
+    limit = Count(1, 200, 50)
+    cursor = Text(500, "WyIyMDI2LTAyLTExIl0=")
+
+
+class JobsQuery(PageQuery):
+    status = fields.Enum(JobStatus, by_value=True)
+    kind = fields.Enum(JobKind, by_value=True)
+
+
+class ProgressSchema(CamelSchema):
+    done = fields.Integer(required=True, metadata={"example": 24})
+    total = fields.Integer(required=True, metadata={"example": 60})
+    unit = fields.String(required=True, metadata={"example": "laps"})
+
+
+class JobSchema(CamelSchema):
+    id = Id(required=True)
+    kind = fields.Enum(JobKind, by_value=True, required=True)
+    status = fields.Enum(JobStatus, by_value=True, required=True)
+    progress = fields.Nested(ProgressSchema, required=True, allow_none=True)
+    model_type = fields.Enum(ModelType, by_value=True, required=True)
+    track_name = Text(100, "bahrain", required=True)
+    session_ids = Ids(required=True)
+    model_id = Id(required=True, allow_none=True)
+    model_version = fields.String(required=True, allow_none=True, metadata={"example": "1.0.3"})
+    result = fields.Dict(required=True, allow_none=True, metadata={"example": {"skippedSessionIds": []}})
+    error = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata={"example": {"code": "nothing_to_learn", "message": "…", "details": {}}},
+    )
+    attempts = fields.Integer(required=True, metadata={"example": 1})
+    queued_at = Utc(required=True)
+    started_at = Utc(required=True, allow_none=True)
+    finished_at = Utc(required=True, allow_none=True)
+
+
+@bp.operation("GET", "/<id:id>", answer=JobSchema)
+def get_job(id: str) -> Job:
+    """One job."""
+    return services().jobs.get(user_id(), id)
+
+
+@bp.operation("GET", "", query=JobsQuery, answer=page_of(JobSchema, "JobPage"))
+def list_jobs(query: dict[str, Any]) -> Page[Job]:
+    """The driver's jobs, newest first."""
+    return services().jobs.page(user_id(), **query)
+
+
+@bp.operation("DELETE", "/<id:id>", answer=JobSchema, errors=(409,))
+def cancel_job(id: str) -> Job:
+    """Cancel: a running job stops at its next step and leaves no version."""
+    return services().jobs.cancel(user_id(), id)
+
+
+@bp.operation("GET", "/<id:id>/events", content_type="text/event-stream")
+def follow_job(id: str) -> Response:
+    """The job at each change until it ends, as Server-Sent Events named `job`."""
+    changes = services().jobs.watch(user_id(), id)
+    first = next(changes)  # an unknown job is a 404 before anything is sent
+    return Response(
+        _events(itertools.chain([first], changes)),
+        mimetype="text/event-stream",
+        headers={"X-Accel-Buffering": "no"},  # nginx would keep the events back
+    )
+
+
+def accepted(job: Job) -> tuple[Job, dict[str, str]]:
+    """The answer to a request for work: the job, and where to ask for it."""
+    return job, {"Location": url_for("jobs.get_job", id=job.id)}
+
+
+def _events(changes: Iterator[Job | None]) -> Iterator[str]:
+    schema = JobSchema()
+    for job in changes:
+        if job is None:
+            yield ": nothing new\n\n"
+        else:
+            yield f"event: job\ndata: {json.dumps(schema.dump(job))}\n\n"

@@ -1,0 +1,105 @@
+"""What operators see of requests, an id, a log line and figures for each, and the headers browsers heed."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import structlog
+from flask import Flask, Response, g, request
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from app.errors import Unavailable
+from app.services.platform import Platform
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+log = structlog.get_logger()
+
+
+class Metrics:
+    """Figures for Prometheus, of this process or, where prometheus_client is told a folder, of all."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._jobs = _JobCounts(platform)
+        self._registry = CollectorRegistry()
+        labels = ("method", "rule", "status")
+        self._requests = Counter("lapwise_requests", "Requests answered.", labels, registry=self._registry)
+        self._seconds = Histogram(
+            "lapwise_request_seconds", "Time to answer.", labels[:2], registry=self._registry
+        )
+
+    def count(self, status: int, seconds: float) -> None:
+        """Counts the present request; one without a route counts under no name, for names are endless."""
+        rule = request.url_rule.rule if request.url_rule else ""
+        method = request.method if rule else ""
+        self._requests.labels(method, rule, str(status)).inc()
+        self._seconds.labels(method, rule).observe(seconds)
+
+    def text(self) -> bytes:
+        """All figures in the text format of Prometheus."""
+        requests = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # prometheus_client's own variable, read at its import
+            requests = CollectorRegistry()
+            MultiProcessCollector(requests)  # type: ignore[no-untyped-call]
+        jobs = CollectorRegistry()
+        jobs.register(self._jobs)
+        return generate_latest(requests) + generate_latest(jobs)
+
+
+class _JobCounts(Collector):
+    """Jobs by status, counted when asked for."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+
+    def describe(self) -> list[Metric]:
+        return []  # so that registering counts nothing
+
+    def collect(self) -> Iterator[Metric]:
+        gauge = GaugeMetricFamily("lapwise_jobs", "Jobs by status.", labels=("status",))
+        try:
+            for status, count in self._platform.job_counts().items():
+                gauge.add_metric([status], count)
+        except Unavailable as exc:  # the other figures matter most when a dependency is down
+            log.warning("jobs_not_counted", error=str(exc))
+        yield gauge
+
+
+def init_observe(app: Flask, metrics: Metrics) -> None:
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
+        clear_contextvars()
+        bind_contextvars(request_id=g.request_id)
+
+    @app.after_request
+    def end(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        response.headers["X-Request-Id"] = g.request_id
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)  # a page may need a policy of its own
+        metrics.count(response.status_code, seconds)
+        log.info(
+            "request",
+            method=request.method,
+            path=request.path,
+            status=response.status_code,
+            seconds=round(seconds, 4),
+        )
+        return response

@@ -1,0 +1,114 @@
+"""Reads request bodies within limits: JSON strictly, and file parts straight to disk."""
+
+import json
+import re
+from collections.abc import Mapping
+from tempfile import NamedTemporaryFile
+from typing import IO, Any, NoReturn
+
+import flask
+from marshmallow import EXCLUDE, Schema, ValidationError, missing
+from webargs.flaskparser import FlaskParser
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.formparser import FormDataParser
+
+from app.api.context import services
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Request(flask.Request):
+    """A request whose uploaded files lie on disk and are gone when it ends."""
+
+    max_form_parts = 20
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts: list[IO[bytes]] = []
+
+    def _get_file_stream(self, *_args: Any, **_kwargs: Any) -> IO[bytes]:
+        part = NamedTemporaryFile(prefix="lapwise-")  # close() below closes it
+        self._parts.append(part)
+        return part
+
+    def make_form_data_parser(self) -> FormDataParser:
+        parser = super().make_form_data_parser()
+        parser.silent = False  # a broken body is an error, not an empty form
+        return parser
+
+    def _load_form_data(self) -> None:
+        try:
+            super()._load_form_data()
+        except ValueError as exc:
+            raise BadRequest("The multipart body cannot be read.") from exc
+
+    def close(self) -> None:
+        """Removes the files, also those of a body that broke off."""
+        for part in self._parts:
+            part.close()
+        super().close()
+
+
+class Parser(FlaskParser):
+    """Gives schemas what a request holds; names of fields stand in the errors as the client wrote them."""
+
+    # None leaves it to the schema, which refuses
+    DEFAULT_UNKNOWN_BY_LOCATION = dict.fromkeys(("json", "multipart", "query")) | {"headers": EXCLUDE}
+    __location_map__ = FlaskParser.__location_map__ | {"multipart": "load_multipart"}
+
+    def load_json(self, req: flask.Request, schema: Schema) -> Any:
+        """The body; an absent one counts as `{}`, so that an endpoint may need none."""
+        raw = req.get_data(cache=False)
+        if req.content_length is None and len(raw) == req.max_content_length:
+            raise RequestEntityTooLarge  # a body of no announced length is cut off at the limit in silence
+        if not raw:
+            return missing
+        if not req.is_json:
+            raise UnsupportedMediaType("Send the body as application/json.")
+        return parsed_json(raw)
+
+    def load_multipart(self, req: flask.Request, schema: Schema) -> Any:
+        """The fields and the files of a form as one mapping."""
+        if req.mimetype != "multipart/form-data":
+            raise UnsupportedMediaType("Send the body as multipart/form-data.")
+        req.max_content_length = services().settings.max_upload_bytes
+        parts: MultiDict[str, Any] = MultiDict(req.form)
+        parts.update(req.files)
+        return self._makeproxy(parts, schema)
+
+    def handle_error(
+        self,
+        error: ValidationError,
+        req: flask.Request,
+        schema: Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Mapping[str, str] | None,
+    ) -> NoReturn:
+        error.messages = next(iter(error.messages_dict.values()))  # webargs keeps them by location
+        raise error
+
+
+def parsed_json(raw: bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises
+    ------
+    BadRequest
+        It is not UTF-8 or not JSON (NaN and Infinity are not), nests deeper than the parser goes, or holds
+        half a surrogate pair, which no database can keep. The schemas, which know the type of every field,
+        allow a few levels only.
+    """
+    try:
+        text = raw.decode()
+        value = json.loads(text, parse_constant=_refuse)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as exc:
+        raise BadRequest("The body is not valid JSON.") from exc
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

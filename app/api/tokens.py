@@ -1,0 +1,47 @@
+"""Access and refresh tokens: made from a grant, and refused with 401 whatever is wrong with one."""
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
+from structlog.contextvars import bind_contextvars
+
+from app.api.context import services
+from app.api.errors import error_answer
+from app.errors import TokenExpired, TokenInvalid, TokenRevoked, Unauthorized
+from app.services.accounts import Grant
+from app.settings import Settings
+
+
+def init_tokens(app: Flask, settings: Settings) -> None:
+    app.config.update(
+        JWT_ALGORITHM="HS256",
+        JWT_SECRET_KEY=settings.secret_key,
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.access_token_seconds),
+        JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=settings.refresh_token_seconds),
+    )
+    manager = JWTManager(app)
+    manager.token_in_blocklist_loader(_is_revoked)
+    manager.unauthorized_loader(lambda _reason: error_answer(Unauthorized()))
+    manager.invalid_token_loader(lambda _reason: error_answer(TokenInvalid()))
+    manager.expired_token_loader(lambda _header, _claims: error_answer(TokenExpired()))
+    manager.revoked_token_loader(lambda _header, _claims: error_answer(TokenRevoked()))
+
+
+def token_pair(grant: Grant) -> dict[str, Any]:
+    """The two tokens of a grant; both name its family, the refresh token has the id the family waits for."""
+    family = {"fam": grant.family_id}
+    return {
+        "access_token": create_access_token(grant.user.id, additional_claims=family),
+        "refresh_token": create_refresh_token(
+            grant.user.id, additional_claims=family | {"jti": grant.refresh_jti}
+        ),
+        "expires_in": services().settings.access_token_seconds,
+        "user": grant.user,
+    }
+
+
+def _is_revoked(_header: dict[str, Any], claims: dict[str, Any]) -> bool:
+    bind_contextvars(user_id=claims["sub"])
+    return "fam" not in claims or services().accounts.is_revoked(claims["fam"])

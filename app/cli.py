@@ -1,0 +1,112 @@
+"""The `lapwise` command; each command imports what it runs, so that none waits for the others' libraries."""
+
+import os
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+
+from app.errors import LapwiseError
+from app.settings import LocalSettings, Settings
+from learning.errors import LearningError
+
+DEMO_SESSIONS = 3
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lapwise")
+def cli() -> None:
+    """Personal racing models that learn from every telemetry session."""
+
+
+@cli.command()
+def up() -> None:
+    """Run the whole platform on this machine until Ctrl-C.
+
+    MongoDB and Redis are started too, unless LAPWISE_MONGO_URL and LAPWISE_REDIS_URL name others. Data and
+    logs are kept in LAPWISE_DATA_DIR (.lapwise); LAPWISE_PORT and LAPWISE_FLOWER_PORT fix the ports.
+    """
+    from app.local.up import up as run
+
+    run(LocalSettings.from_environment(), os.environ, click.echo)
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest form; safe to repeat."""
+    from app.stores.migrating import migrate as run
+
+    settings = Settings.from_environment()
+    run(settings.mongo_url, settings.database)
+    click.echo(f"database {settings.database} is up to date")
+
+
+@cli.command()
+@click.option("--sessions", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Your files.")
+@click.option("--keep", is_flag=True, help="Leave the platform running.")
+def demo(sessions: Path | None, keep: bool) -> None:
+    """Start the platform, upload sessions as a client would, and show what it learned.
+
+    Without --sessions, a folder of files DRIVER_p1.csv.gz, DRIVER_p2.csv.gz, …, they are simulated.
+    """
+    from rich.console import Console
+
+    from app.demo import run
+    from app.local.child import ChildPlatform
+
+    console = Console()
+    platform = ChildPlatform(LocalSettings.from_environment().data_dir.resolve())
+    with platform, TemporaryDirectory(prefix="lapwise-demo-") as folder:
+        if sessions is None:
+            _simulate(Path(folder), drivers=3, sessions=DEMO_SESSIONS, laps=20, seed=1)
+        endpoints = platform.endpoints()
+        run(endpoints["api"], sessions or Path(folder), console)
+        console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
+        if keep:
+            console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
+
+
+@cli.command()
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder.")
+@click.option("--drivers", type=click.IntRange(1, 99), default=3, show_default=True)
+@click.option("--sessions", type=click.IntRange(1, 999), default=4, show_default=True, help="Of each driver.")
+@click.option("--laps", type=click.IntRange(1, 999), default=20, show_default=True, help="Of each session.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same gives the same files.")
+def simulate(out: Path, drivers: int, sessions: int, laps: int, seed: int) -> None:
+    """Write simulated sessions, DRIVER_pN.csv.gz, each with its track, car and setup in DRIVER_pN.json."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in _simulate(out, drivers=drivers, sessions=sessions, laps=laps, seed=seed):
+        click.echo(path)
+
+
+@cli.command()
+def doctor() -> None:
+    """Show what this machine has for the platform, and what is missing."""
+    from app.local.doctor import examine
+
+    findings = examine(os.environ)
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.about}: {finding.text}")
+    sys.exit(0 if all(finding.is_good for finding in findings) else 1)
+
+
+def _simulate(folder: Path, *, drivers: int, sessions: int, laps: int, seed: int) -> list[Path]:
+    from learning.simulator import simulate_season, write_session
+
+    names = [f"DRV{number:02}" for number in range(1, drivers + 1)]
+    season = simulate_season(names, sessions=sessions, laps=laps, seed=seed)
+    return [write_session(session, folder) for session in season]
+
+
+def main() -> None:
+    """Runs the command line; an error of ours is its message and exit code 1, not a traceback."""
+    try:
+        cli()
+    except (LapwiseError, LearningError) as exc:
+        click.echo(f"error: {exc.message}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

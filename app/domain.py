@@ -1,0 +1,281 @@
+"""The platform's values and rules: what a session, a job and a version are, free of any database or HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from bson import ObjectId
+
+T = TypeVar("T")
+
+
+class ModelType(StrEnum):
+    """What a lineage predicts."""
+
+    LAP_TIME_PREDICTION = "lap_time_prediction"
+    SECTOR_ANALYSIS = "sector_analysis"
+    SETUP_OPTIMIZATION = "setup_optimization"
+
+
+class JobKind(StrEnum):
+    """The work a job does."""
+
+    TRAIN = "train"  # a lineage's first version, or a retraining from scratch
+    INCREMENTAL_TRAINING = "incremental_training"  # a version grown from an earlier one
+    VALIDATE = "validate"  # a version's metrics on given sessions; changes nothing
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life."""
+
+    QUEUED = "queued"  # durably recorded, waits for a worker
+    RUNNING = "running"  # a worker holds its lease
+    SUCCEEDED = "succeeded"  # done, with a result
+    FAILED = "failed"  # given up, with an error
+    CANCELLED = "cancelled"  # stopped by its driver, left no version
+
+    @property
+    def is_final(self) -> bool:
+        return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+def new_id() -> str:
+    """A new id: 24 hex characters that sort by the time they were made."""
+    return str(ObjectId())
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC, to the millisecond that MongoDB keeps."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page(Generic[T]):
+    """A stretch of a list, and the cursor of the next one; None at the end."""
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A driver's account."""
+
+    id: str
+    email: str
+    password_hash: str = field(repr=False)
+    display_name: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LapSummary:
+    """One timed lap of a session, without its telemetry. Times are in seconds."""
+
+    lap: int
+    lap_time: float | None
+    sector_times: tuple[float, ...]
+    valid: bool
+    reason: str | None
+    outing: int
+    compound: str | None = None
+    tyre_life: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One upload of telemetry: some laps by one driver on one track.
+
+    `file_id` is the upload as it came, `laps_file_id` its laps as `learning.laps.encode` writes them.
+    """
+
+    id: str
+    user_id: str
+    track_name: str
+    session_name: str
+    car_model: str | None
+    setup: Mapping[str, float]
+    format: str
+    size: int
+    sha256: str
+    laps_count: int
+    valid_laps_count: int
+    best_lap_time: float | None
+    file_id: str
+    laps_file_id: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewSession:
+    """An upload that waits to be read: a file on disk and what its driver says of it."""
+
+    path: Path
+    track_name: str
+    session_name: str | None = None
+    car_model: str | None = None
+    setup: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadStart:
+    """What a driver says of a session that will arrive in chunks."""
+
+    session_name: str
+    track_name: str
+    car_model: str | None = None
+    setup: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """A lineage's model from scratch."""
+
+    track_name: str
+    model_type: ModelType
+    session_ids: tuple[str, ...]
+    model_name: str | None = None
+    description: str = ""
+    algorithm: str | None = None
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class IncrementRequest:
+    """A version grown from an earlier one by sessions it has not learned."""
+
+    model_id: str
+    session_ids: tuple[str, ...]
+    validate_model: bool = True
+    training_parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictRequest:
+    """Frames to predict for, by a version or by the active version of a track and type."""
+
+    rows: tuple[Mapping[str, Any], ...]
+    is_list: bool
+    model_id: str | None = None
+    track_name: str | None = None
+    model_type: ModelType | None = None
+    include_confidence: bool = False
+    confidence_level: float = 0.9
+    include_feature_importance: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a job has come."""
+
+    done: int
+    total: int
+    unit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineageKey:
+    """What a lineage is identified by."""
+
+    user_id: str
+    track_name: str
+    model_type: ModelType
+
+    @property
+    def id(self) -> str:
+        """The lineage's id: the user id and type have no `:`, so the track name may hold anything."""
+        return f"{self.user_id}:{self.model_type}:{self.track_name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One asynchronous piece of work.
+
+    `automatic` marks a job made by an upload: it grows the version that is active when it starts, or starts
+    the lineage. `lease_token` names the attempt that holds the job; only its holder may finish it.
+    """
+
+    id: str
+    user_id: str
+    kind: JobKind
+    status: JobStatus
+    track_name: str
+    model_type: ModelType
+    session_ids: tuple[str, ...]
+    lineage_id: str | None = None
+    automatic: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    progress: Progress | None = None
+    model_id: str | None = None
+    model_version: str | None = None
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    attempts: int = 0
+    cancel_requested: bool = False
+    lease_token: str | None = None
+    lease_until: datetime | None = None
+    dispatches: int = 0
+    dispatch_at: datetime | None = None
+    queued_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lineage:
+    """The state all versions of one lineage share; `revision` rises with every change to them."""
+
+    id: str
+    user_id: str
+    track_name: str
+    model_type: ModelType
+    newest_version: str | None
+    active_model_id: str | None
+    revision: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One immutable trained model of a lineage; `session_ids` are all it and its ancestors learned."""
+
+    id: str
+    user_id: str
+    track_name: str
+    model_type: ModelType
+    model_name: str
+    model_version: str
+    algorithm: str
+    is_active: bool
+    parent_id: str | None
+    description: str
+    model_metadata: Mapping[str, Any]
+    training_session_ids: tuple[str, ...]
+    validation_results: Mapping[str, Any] | None
+    feature_importance: Mapping[str, float]
+    model_size: int
+    compressed_size: int
+    sha256: str
+    hmac: str
+    training_duration: float
+    job_id: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+def next_version(newest: str | None, *, from_scratch: bool) -> str:
+    """The number of a lineage's next version.
+
+    >>> next_version(None, from_scratch=True), next_version("1.0.4", from_scratch=False)
+    ('1.0.0', '1.0.5')
+    >>> next_version("1.0.4", from_scratch=True)
+    '2.0.0'
+    """
+    if newest is None:
+        return "1.0.0"
+    major, minor, patch = (int(part) for part in newest.split("."))
+    return f"{major + 1}.0.0" if from_scratch else f"{major}.{minor}.{patch + 1}"

@@ -1,0 +1,189 @@
+"""What can go wrong for a caller, as one tree that knows no HTTP; a class's docstring is its message."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class LapwiseError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.details: Mapping[str, Any] = details
+        super().__init__(self.message)
+
+
+class NotFound(LapwiseError):
+    """There is no such thing, or it is not yours."""
+
+    code = "not_found"
+
+
+class SessionNotFound(NotFound):
+    """There is no such session, or it is not yours."""
+
+    code = "session_not_found"
+
+
+class UploadNotFound(NotFound):
+    """There is no such upload, or it is not yours."""
+
+    code = "upload_not_found"
+
+
+class LapNotFound(NotFound):
+    """The session has no lap of that number."""
+
+    code = "lap_not_found"
+
+
+class JobNotFound(NotFound):
+    """There is no such job, or it is not yours."""
+
+    code = "job_not_found"
+
+
+class ModelNotFound(NotFound):
+    """There is no such model, or it is not yours."""
+
+    code = "model_not_found"
+
+
+class Conflict(LapwiseError):
+    """The request does not fit the present state."""
+
+    code = "conflict"
+
+
+class EmailTaken(Conflict):
+    """There is an account with this email address already."""
+
+    code = "email_taken"
+
+
+class SessionExists(Conflict):
+    """This session was uploaded before."""
+
+    code = "session_exists"
+
+
+class UploadFinished(Conflict):
+    """This upload is finished; start a new one to send more."""
+
+    code = "upload_finished"
+
+
+class ChunksMissing(Conflict):
+    """Some chunks have not arrived; send the named ones, then complete again."""
+
+    code = "chunks_missing"
+
+
+class JobFinished(Conflict):
+    """The job has ended and can no longer be cancelled."""
+
+    code = "job_finished"
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used for another request; choose a new one."""
+
+    code = "idempotency_key_reused"
+
+
+class LineageChanged(Conflict):
+    """The lineage changed meanwhile; look at it again and repeat."""
+
+    code = "lineage_changed"
+
+
+class Invalid(LapwiseError):
+    """Some fields are not valid; details name each."""
+
+    code = "invalid"
+
+
+class SetupMissing(Invalid):
+    """Setup optimisation learns from setups; these sessions were uploaded without one."""
+
+    code = "setup_missing"
+
+
+class TooLarge(LapwiseError):
+    """The request is larger than the platform takes."""
+
+    code = "too_large"
+
+
+class Unauthorized(LapwiseError):
+    """Sign in first."""
+
+    code = "unauthorized"
+
+
+class InvalidCredentials(Unauthorized):
+    """Email address and password do not belong together."""
+
+    code = "invalid_credentials"
+
+
+class TokenInvalid(Unauthorized):
+    """This token is not one of ours, or not of the kind asked for."""
+
+    code = "token_invalid"
+
+
+class TokenExpired(Unauthorized):
+    """This token has expired; refresh it or sign in again."""
+
+    code = "token_expired"
+
+
+class TokenRevoked(Unauthorized):
+    """This token has been revoked; sign in again."""
+
+    code = "token_revoked"
+
+
+class Unavailable(LapwiseError):
+    """A service this request needs is not answering; try again shortly."""
+
+    code = "unavailable"
+
+
+class ArtifactRefused(LapwiseError):
+    """The model's binary is damaged, altered or not ours."""
+
+    code = "artifact_refused"
+
+
+class SettingMissing(LapwiseError):
+    """A required setting is missing."""
+
+    code = "setting_missing"
+
+
+class SettingInvalid(LapwiseError):
+    """A setting has a value that cannot be used."""
+
+    code = "setting_invalid"
+
+
+class LeaseLost(LapwiseError):
+    """Another worker has taken this job over."""
+
+    code = "lease_lost"
+
+
+class JobCancelled(LapwiseError):
+    """The job was cancelled."""
+
+    code = "job_cancelled"
+
+
+class StartFailed(LapwiseError):
+    """The platform cannot start, or cannot go on."""
+
+    code = "start_failed"

@@ -1,0 +1,154 @@
+"""What all MongoDB stores share: a client, values to documents and back, transactions, errors translated."""
+
+import re
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+import pymongo
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    NotPrimaryError,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from app.errors import Unavailable
+
+Document = dict[str, Any]
+Client = MongoClient[Document]
+V = TypeVar("V")
+R = TypeVar("R")
+
+SERVER_SELECTION_MS = 5_000
+SOCKET_MS = 30_000
+TRANSACTION_SECONDS = 20.0  # all its repeats together
+MAJORITY = WriteConcern("majority", wtimeout=10_000)
+_GONE = (
+    AutoReconnect,
+    ConnectionFailure,
+    ExecutionTimeout,
+    NetworkTimeout,
+    NotPrimaryError,
+    ServerSelectionTimeoutError,
+    WTimeoutError,
+)
+
+
+def connect(url: str) -> Client:
+    """A client whose writes are durable on a majority and whose calls all have a time limit."""
+    return MongoClient(
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=SERVER_SELECTION_MS,
+        socketTimeoutMS=SOCKET_MS,
+        connectTimeoutMS=SERVER_SELECTION_MS,
+        w="majority",
+        wTimeoutMS=10_000,
+        appname="lapwise",
+    )
+
+
+@contextmanager
+def errors_translated(tx: ClientSession | None = None) -> Iterator[None]:
+    """Turns "MongoDB does not answer" into `Unavailable`; other driver errors pass.
+
+    Within a transaction all errors pass, for `in_transaction` must see which of them ask for a repeat.
+    """
+    try:
+        yield
+    except _GONE as exc:
+        if tx is not None:
+            raise
+        raise Unavailable("MongoDB is not answering", dependency="mongo") from exc
+
+
+def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:
+    """What `work` returns, with all it wrote committed at once; repeated when MongoDB asks for it.
+
+    `work` may run several times, so it must do nothing but read and write by the session it is given.
+    """
+    with errors_translated(), pymongo.timeout(TRANSACTION_SECONDS), client.start_session() as tx:
+        return tx.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=MAJORITY)
+
+
+def answers(client: Client) -> bool:
+    """Whether MongoDB answers at once."""
+    try:
+        client.admin.command("ping", maxTimeMS=1_000)
+    except PyMongoError:
+        return False
+    return True
+
+
+def to_document(value: Any) -> Document:
+    """A dataclass as a document: camelCase keys, `id` as `_id`, tuples as lists.
+
+    >>> from app.domain import Progress
+    >>> to_document(Progress(done=1, total=2, unit="laps"))
+    {'done': 1, 'total': 2, 'unit': 'laps'}
+    """
+    return {field_key(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+
+
+def from_document(kind: type[V], document: Mapping[str, Any]) -> V:
+    """The dataclass that `to_document` wrote; keys it does not know are passed over."""
+    hints = _hints(cast(Hashable, kind))
+    values = {}
+    for field in fields(kind):  # type: ignore[arg-type]  # V is a dataclass by contract
+        key = field_key(field.name)
+        if key in document:
+            values[field.name] = _restored(hints[field.name], document[key])
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise KeyError(f"{kind.__name__} document without {key}")
+    return kind(**values)
+
+
+@cache
+def field_key(name: str) -> str:
+    """The document's key for a field: `track_name` is `trackName`, `id` is `_id`."""
+    return "_id" if name == "id" else re.sub(r"_(\w)", lambda match: match[1].upper(), name)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return to_document(value)
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _restored(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _restored(next(kind for kind in arguments if kind is not type(None)), value)
+    if origin is tuple:
+        return tuple(_restored(arguments[0], item) for item in value)
+    if is_dataclass(hint) and isinstance(hint, type):
+        return from_document(hint, value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(value)
+    return value

@@ -1,0 +1,176 @@
+"""Who a driver is: accounts, passwords, and sign-ins that can be renewed and revoked."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from secrets import token_hex
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from marshmallow import ValidationError
+from marshmallow.validate import Email
+
+from app.domain import User, new_id, utc_now
+from app.errors import Invalid, InvalidCredentials, TokenRevoked, Unauthorized
+from app.settings import Settings
+from app.stores.accounts import TokenFamilies, Users
+from app.stores.revocations import Revocations
+
+EMAIL_LENGTH = 254  # RFC 5321
+PASSWORD_LENGTH = (10, 256)  # shorter is guessed; longer adds nothing and makes hashing a way to load us
+
+# OWASP's argon2id setting with the least memory: all threads of a web process may be hashing at once.
+_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """What tokens are made from: the driver, the family, and the id its next refresh token must have."""
+
+    user: User
+    family_id: str
+    refresh_jti: str
+
+
+class Accounts:
+    """Use cases of accounts.
+
+    Parameters
+    ----------
+    settings
+        `refresh_token_seconds` is used.
+    removers
+        Each is called with the id of a user who leaves and removes what it keeps of them.
+    """
+
+    def __init__(
+        self,
+        users: Users,
+        families: TokenFamilies,
+        revocations: Revocations,
+        settings: Settings,
+        removers: Sequence[Callable[[str], None]] = (),
+    ) -> None:
+        self._users = users
+        self._families = families
+        self._revocations = revocations
+        self._refresh_time = timedelta(seconds=settings.refresh_token_seconds)
+        self._removers = removers
+        self._nobodys_hash = _HASHER.hash(token_hex())
+
+    def register(self, email: str, password: str, display_name: str | None = None) -> User:
+        """A new account.
+
+        Raises
+        ------
+        Invalid, EmailTaken
+        """
+        shortest, longest = PASSWORD_LENGTH
+        if not shortest <= len(password) <= longest:
+            raise Invalid(password=[f"Length must be between {shortest} and {longest}."])
+        user = User(
+            id=new_id(),
+            email=checked_email(email),
+            password_hash=_HASHER.hash(password),
+            display_name=display_name,
+            created_at=utc_now(),
+        )
+        self._users.add(user)
+        return user
+
+    def login(self, email: str, password: str) -> Grant:
+        """A new token family.
+
+        Raises
+        ------
+        InvalidCredentials
+            Alike, and after the same work, for an unknown address and a wrong password.
+        """
+        user = self._users.find_by_email(normalised(email))
+        try:
+            _HASHER.verify(user.password_hash if user else self._nobodys_hash, password)
+        except VerifyMismatchError as exc:
+            raise InvalidCredentials from exc
+        if user is None:
+            raise InvalidCredentials
+        grant = Grant(user=user, family_id=new_id(), refresh_jti=token_hex(16))
+        self._families.add(grant.family_id, user.id, grant.refresh_jti, utc_now() + self._refresh_time)
+        return grant
+
+    def refresh(self, user_id: str, family_id: str, refresh_jti: str) -> Grant:
+        """The next tokens of a family; the refresh token shown is spent by it.
+
+        Raises
+        ------
+        TokenRevoked
+            The token was spent before. Whoever holds the newer one may have stolen it, so the family ends.
+        """
+        user, new_jti = self.get(user_id), token_hex(16)
+        expires_at = utc_now() + self._refresh_time
+        if not self._families.rotate(family_id, old_jti=refresh_jti, new_jti=new_jti, expires_at=expires_at):
+            self.logout(family_id)
+            raise TokenRevoked
+        return Grant(user=user, family_id=family_id, refresh_jti=new_jti)
+
+    def logout(self, family_id: str) -> None:
+        """Ends a family: no token of it is good from now on."""
+        self._families.revoke(family_id, utc_now())
+        self._revocations.add(family_id)
+
+    def is_revoked(self, family_id: str) -> bool:
+        return self._revocations.has(family_id)
+
+    def get(self, user_id: str) -> User:
+        """The account behind a token.
+
+        Raises
+        ------
+        Unauthorized
+            It has been removed.
+        """
+        user = self._users.find(user_id)
+        if user is None:
+            raise Unauthorized
+        return user
+
+    def remove(self, user_id: str) -> None:
+        """Removes an account and all that is kept of it.
+
+        The account goes last: a removal that was cut off is repeated by signing in and asking again.
+        """
+        self._logout_everywhere(user_id)
+        for remover in self._removers:
+            remover(user_id)
+        self._users.remove(user_id)
+        self._logout_everywhere(user_id)  # whoever signed in meanwhile
+
+    def restore(self) -> None:
+        """Tells Redis again, after it was emptied, which families are revoked."""
+        since = utc_now() - timedelta(seconds=self._revocations.seconds)
+        for family_id in self._families.revoked_since(since):
+            self._revocations.add(family_id)
+
+    def _logout_everywhere(self, user_id: str) -> None:
+        for family_id in self._families.of_user(user_id):
+            self.logout(family_id)
+
+
+def normalised(email: str) -> str:
+    """The form in which an address is kept and compared.
+
+    >>> normalised(" Max@Example.org ")
+    'max@example.org'
+    """
+    return email.strip().lower()
+
+
+def checked_email(email: str) -> str:
+    """A normalised address that can be one, or `Invalid`."""
+    address = normalised(email)
+    try:
+        Email()(address)
+    except ValidationError as exc:
+        raise Invalid(email=["Not a valid email address."]) from exc
+    if len(address) > EMAIL_LENGTH:
+        raise Invalid(email=[f"Longer than maximum length {EMAIL_LENGTH}."])
+    return address

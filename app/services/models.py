@@ -1,0 +1,141 @@
+"""Versions as their drivers use them: look, activate, rename, remove, predict."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
+from app.errors import ModelNotFound
+from learning.errors import InvalidInput
+from learning.model import Prediction
+from learning.zoo import Algorithm, algorithms
+from models_store.registry import ModelRegistry
+from models_store.store import ModelStore
+
+
+class Models:
+    """Use cases of model versions."""
+
+    def __init__(self, registry: ModelRegistry, store: ModelStore) -> None:
+        self._registry = registry
+        self._store = store
+
+    def get(self, user_id: str, model_id: str) -> Version:
+        return self._registry.get_version(user_id, model_id)
+
+    def page(
+        self,
+        user_id: str,
+        track_name: str,
+        model_type: ModelType | None = None,
+        active_only: bool = False,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Version]:
+        return self._registry.versions(
+            user_id, track_name, model_type, active_only=active_only, limit=limit, cursor=cursor
+        )
+
+    def active(self, user_id: str, track_name: str, model_type: ModelType) -> Version:
+        key = LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
+        version = self._registry.find_active(key)
+        if version is None:
+            raise ModelNotFound(f"no {model_type} model is active for {track_name!r}; train one first")
+        return version
+
+    def history(self, user_id: str, track_name: str, model_type: ModelType) -> tuple[Version, ...]:
+        """A lineage's versions, oldest first."""
+        return self._registry.history(
+            LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
+        )
+
+    def rename(
+        self, user_id: str, model_id: str, *, model_name: str | None = None, description: str | None = None
+    ) -> Version:
+        return self._registry.rename(user_id, model_id, model_name=model_name, description=description)
+
+    def activate(self, user_id: str, model_id: str) -> Version:
+        return self._registry.activate(user_id, model_id)
+
+    def remove(self, user_id: str, model_id: str) -> None:
+        """Removes a version and its binary; of the active one, its parent becomes active."""
+        self._store.remove(user_id, model_id)
+
+    def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
+        """All metrics of a version, in the words of the contract."""
+        version = self._registry.get_version(user_id, model_id)
+        metadata = version.model_metadata
+        return {
+            "modelId": version.id,
+            "modelVersion": version.model_version,
+            "modelType": version.model_type,
+            **{name: metadata[name] for name in ("accuracy", "mae", "mse", "rmse", "lapsLearned")},
+            "performanceMetrics": metadata["performanceMetrics"],
+            "validationResults": version.validation_results,
+            "featureImportance": version.feature_importance,
+        }
+
+    def algorithms(self, model_type: ModelType | None = None) -> list[Algorithm]:
+        types = [model_type] if model_type else list(ModelType)
+        return [algorithm for kind in types for algorithm in algorithms(kind)]
+
+    def predict(self, user_id: str, request: PredictRequest) -> dict[str, Any]:
+        """Predictions by a version, or by the active version of a track and type.
+
+        Raises
+        ------
+        ModelNotFound
+        learning.errors.InvalidInput
+            Naming the fields by row.
+        """
+        version = self._version(user_id, request)
+        rows = [_snake_case(row, index) for index, row in enumerate(request.rows)]
+        predictions = self._store.load(version).predict(
+            rows,
+            level=request.confidence_level if request.include_confidence else None,
+            importance=request.include_feature_importance,
+        )
+        return _rendered(version, predictions, request)
+
+    def _version(self, user_id: str, request: PredictRequest) -> Version:
+        if request.model_id is not None:
+            return self._registry.get_version(user_id, request.model_id)
+        if request.track_name is None or request.model_type is None:
+            raise ModelNotFound("name a modelId, or a trackName and a modelType")
+        return self.active(user_id, request.track_name, request.model_type)
+
+
+def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:
+    def shaped(values: list[Any]) -> Any:
+        return values if request.is_list else values[0]
+
+    answer = {
+        "modelId": version.id,
+        "modelVersion": version.model_version,
+        "predictions": shaped([dict(prediction.values) for prediction in predictions]),
+    }
+    if request.include_confidence:
+        answer["confidence"] = shaped([_interval(prediction) for prediction in predictions])
+    if request.include_feature_importance:
+        answer["featureImportance"] = shaped([prediction.importance for prediction in predictions])
+    return answer
+
+
+def _interval(prediction: Prediction) -> dict[str, float] | None:
+    interval = prediction.interval
+    if interval is None:
+        return None
+    return {"lower": interval.lower, "upper": interval.upper, "level": interval.level}
+
+
+def _snake_case(row: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """The row with its fields as the models name them: `trackPosition` and `track_position` are one."""
+    renamed = {re.sub(r"(?<=[a-z0-9])([A-Z])", lambda m: "_" + m[1].lower(), key): key for key in row}
+    if len(renamed) < len(row):
+        twice = sorted(set(row) - set(renamed.values()))
+        raise InvalidInput(
+            f"row {index} names the same field twice: {', '.join(twice)}",
+            fields={name: ["given twice, in snake_case and camelCase"] for name in twice},
+        )
+    return {snake: row[key] for snake, key in renamed.items()}

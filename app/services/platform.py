@@ -1,0 +1,94 @@
+"""Keeps the platform whole: nothing recorded stays undone, whatever was killed or emptied."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from app.domain import Job, utc_now
+from app.errors import LeaseLost
+from app.services.jobs import backoff
+from app.stores.job_status import JobStatusStore
+from app.stores.jobs import JobStore
+from app.stores.queue import JobQueue
+from models_store.store import ModelStore
+
+ORPHAN_AGE = timedelta(days=1)  # longer than any job takes from its binary to its commit
+DISPATCH_AT_ONCE = 1_000  # messages one sweep sends at most
+GIVEN_UP = {
+    "code": "job_given_up",
+    "message": "the job's worker died each time it was tried; ask for it again or remove the session",
+    "details": {},
+}
+log = structlog.get_logger()
+
+
+class Platform:
+    """Use cases of the platform as a whole: the sweep, and whether all is well.
+
+    Parameters
+    ----------
+    restore
+        Called when Redis has lost its memory: puts back what else MongoDB knows better.
+    attempts
+        Starts of one job before it is given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: JobStore,
+        models: ModelStore,
+        status: JobStatusStore,
+        queue: JobQueue,
+        restore: Callable[[], Any],
+        attempts: int,
+    ) -> None:
+        self._jobs = jobs
+        self._models = models
+        self._status = status
+        self._queue = queue
+        self._restore = restore
+        self._attempts = attempts
+
+    def sweep(self) -> None:
+        """Takes over the jobs of dead workers and sends messages that may have been lost again."""
+        for job in self._jobs.expired(utc_now()):
+            self._take_over(job)
+        if self._status.has_forgotten():
+            log.warning("redis_forgot", action="everything queued is sent again")
+            self._restore()
+            self._jobs.make_all_due(utc_now())
+            self._status.mark()
+        for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
+            self._queue.send(job_id)
+
+    def tidy(self) -> None:
+        """Removes the binaries that dead workers left without a version."""
+        removed = self._models.sweep(utc_now() - ORPHAN_AGE)
+        log.info("orphans_removed", count=removed)
+
+    def readiness(self) -> dict[str, bool]:
+        """Whether MongoDB, Redis and a worker answer."""
+        redis = self._status.answers()
+        return {
+            "mongo": self._jobs.answers(),
+            "redis": redis,
+            "worker": redis and self._status.worker_answered_lately(),
+        }
+
+    def job_counts(self) -> dict[str, int]:
+        return self._jobs.counts()
+
+    def _take_over(self, job: Job) -> None:
+        log.warning("job_worker_lost", job_id=job.id, attempt=job.attempts)
+        try:
+            if job.cancel_requested:
+                self._status.save(self._jobs.end_cancelled(job))
+            elif job.attempts >= self._attempts:
+                self._status.save(self._jobs.fail(job, GIVEN_UP))
+            elif waiting := self._jobs.put_back(job, GIVEN_UP, backoff(job.attempts - 1)):
+                self._status.save(waiting)
+        except LeaseLost:
+            log.info("job_came_back", job_id=job.id)  # its worker was slow, not dead

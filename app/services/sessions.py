@@ -1,0 +1,172 @@
+"""Taking in sessions: read, checked and stored as one, with the jobs that learn them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymongo.client_session import ClientSession
+
+from app.domain import Job, LapSummary, NewSession, Page, Session, new_id, utc_now
+from app.errors import LapNotFound, SessionExists
+from app.mongo import Client, in_transaction
+from app.services.jobs import Jobs
+from app.services.training import Training
+from app.stores.jobs import JobStore
+from app.stores.sessions import SessionStore
+from learning import laps as lap_files
+from learning.laps import Lap, SessionLaps
+from learning.telemetry import Limits, Recording, read_session
+
+Added = tuple[Session, tuple[Job, ...]]
+
+
+class Sessions:
+    """Use cases of racing sessions."""
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        sessions: SessionStore,
+        job_store: JobStore,
+        jobs: Jobs,
+        training: Training,
+        limits: Limits,
+    ) -> None:
+        self._client = client
+        self._sessions = sessions
+        self._job_store = job_store
+        self._jobs = jobs
+        self._training = training
+        self._limits = limits
+
+    def add(self, user_id: str, new: NewSession, auto_train: bool) -> Added:
+        """The session and the jobs that learn it; of bytes that came before, the session they made.
+
+        Once this returns, both are durable.
+
+        Raises
+        ------
+        learning.errors.LearningError
+            The file is not usable telemetry; nothing is stored.
+        """
+        digest = _sha256(new.path)
+        same = self._sessions.find_same(user_id, new.track_name, digest)
+        if same is not None:
+            return self._again(same, auto_train)
+        recording = read_session(new.path, limits=self._limits, car_model=new.car_model, setup=new.setup)
+        session = _session(user_id, new, digest, recording)
+        self._sessions.write_files(session, new.path, lap_files.encode(recording.session))
+        summaries = tuple(_summary(lap) for lap in recording.session.laps)
+        try:
+            jobs = in_transaction(self._client, lambda tx: self._record(session, summaries, auto_train, tx))
+        except SessionExists:
+            self._sessions.remove_files(session)
+            return self.add(user_id, new, auto_train)
+        self._jobs.announce(*jobs)
+        return session, jobs
+
+    def page(
+        self, user_id: str, track_name: str | None = None, *, limit: int = 50, cursor: str | None = None
+    ) -> Page[Session]:
+        return self._sessions.page(user_id, track_name, limit, cursor)
+
+    def get(self, user_id: str, session_id: str) -> Session:
+        return self._sessions.get(user_id, session_id)
+
+    def remove(self, user_id: str, session_id: str) -> None:
+        """Removes a session; versions that learned it keep what they learned."""
+        self._sessions.remove(user_id, session_id)
+
+    def laps(self, user_id: str, session_id: str) -> tuple[LapSummary, ...]:
+        return self._sessions.laps(user_id, session_id)
+
+    def trace(self, user_id: str, session_id: str, lap_number: int, points: int) -> dict[str, Any]:
+        """A lap's channels at `points` evenly spaced places of the lap; None where there was no value.
+
+        Returns
+        -------
+        dict
+            `lap`, `lapTime` in s, `position` (points,) 0..1 and `channels` by name, each (points,).
+        """
+        session = lap_files.decode(self._sessions.read_laps(self._sessions.get(user_id, session_id)))
+        lap = next((lap for lap in session.laps if lap.number == lap_number), None)
+        if lap is None:
+            raise LapNotFound
+        shares = np.linspace(0.0, 1.0, points)
+        channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
+        for name, values in lap.channels.items():
+            channels[name] = _rounded(_resampled(lap, values, shares))
+        return {
+            "lap": lap.number,
+            "lapTime": lap.lap_time,
+            "position": _rounded(shares),
+            "channels": channels,
+        }
+
+    def _record(
+        self, session: Session, laps: tuple[LapSummary, ...], auto_train: bool, tx: ClientSession
+    ) -> tuple[Job, ...]:
+        self._sessions.add(session, laps, tx=tx)
+        return self._training.record_automatic(session, tx=tx) if auto_train else ()
+
+    def _again(self, session: Session, auto_train: bool) -> Added:
+        jobs = self._job_store.automatic_for(session.user_id, session.id)
+        if not jobs and auto_train:
+            jobs = in_transaction(self._client, lambda tx: self._training.record_automatic(session, tx=tx))
+            self._jobs.announce(*jobs)
+        return session, jobs
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _session(user_id: str, new: NewSession, digest: str, recording: Recording) -> Session:
+    laps: SessionLaps = recording.session
+    times = [lap.lap_time for lap in laps.valid_laps if lap.lap_time is not None]
+    now = utc_now()
+    return Session(
+        id=new_id(),
+        user_id=user_id,
+        track_name=new.track_name,
+        session_name=new.session_name or f"{new.track_name} {now:%Y-%m-%d %H:%M}",
+        car_model=new.car_model,
+        setup=dict(new.setup),
+        format=recording.format,
+        size=new.path.stat().st_size,
+        sha256=digest,
+        laps_count=len(laps.laps),
+        valid_laps_count=len(times),
+        best_lap_time=min(times, default=None),
+        file_id=new_id(),
+        laps_file_id=new_id(),
+        created_at=now,
+    )
+
+
+def _summary(lap: Lap) -> LapSummary:
+    compound, tyre_life = lap.context.get("compound"), lap.context.get("tyre_life")
+    return LapSummary(
+        lap=lap.number,
+        lap_time=lap.lap_time,
+        sector_times=lap.sector_times,
+        valid=lap.valid,
+        reason=lap.reason,
+        outing=lap.outing,
+        compound=compound if isinstance(compound, str) else None,
+        tyre_life=tyre_life if isinstance(tyre_life, float) else None,
+    )
+
+
+def _resampled(lap: Lap, values: Any, shares: Any) -> Any:
+    known = ~np.isnan(values)
+    if not known.any():
+        return np.full(len(shares), np.nan)
+    return np.interp(shares, lap.position[known], values[known], left=np.nan, right=np.nan)
+
+
+def _rounded(values: Any) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 5) for value in values]

@@ -1,0 +1,102 @@
+"""Sessions that arrive in chunks: kept durably as they come, then read as one file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import zstandard
+
+from app.domain import NewSession, UploadStart, utc_now
+from app.errors import ChunksMissing, Invalid, TooLarge
+from app.services.sessions import Added, Sessions
+from app.stores.jobs import JobStore
+from app.stores.uploads import Upload, UploadStore
+
+MAX_CHUNKS = 10_000
+MAX_STORED_BYTES = 15 * 1024 * 1024  # one chunk, compressed: a MongoDB document holds 16 MB
+ZSTD_LEVEL = 3
+
+
+class Uploads:
+    """Use cases of chunked uploads."""
+
+    def __init__(
+        self, *, uploads: UploadStore, sessions: Sessions, jobs: JobStore, max_decoded_bytes: int
+    ) -> None:
+        self._uploads = uploads
+        self._sessions = sessions
+        self._jobs = jobs
+        self._max_decoded_bytes = max_decoded_bytes
+
+    def start(self, user_id: str, start: UploadStart) -> str:
+        """The id under which the chunks are sent."""
+        return self._uploads.add(user_id, start, utc_now()).id
+
+    def add_chunk(self, user_id: str, upload_id: str, index: int, rows: Sequence[Mapping[str, Any]]) -> int:
+        """How many chunks are there now; a repeated index replaces its chunk.
+
+        Raises
+        ------
+        UploadNotFound, UploadFinished, TooLarge
+        """
+        if index >= MAX_CHUNKS:
+            raise Invalid(f"at most {MAX_CHUNKS} chunks; send larger ones", chunkIndex=["too high"])
+        upload = self._uploads.get_open(user_id, upload_id)
+        lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
+        data = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)
+        if len(data) > MAX_STORED_BYTES:
+            raise TooLarge("this chunk is too large; send its rows in several")
+        sizes = self._uploads.chunk_sizes(upload) | {index: len(lines)}
+        if sum(sizes.values()) > self._max_decoded_bytes:
+            raise TooLarge("this upload is larger than the platform takes; send fewer laps at once")
+        self._uploads.put_chunk(upload, index, data, len(lines))
+        return len(sizes)
+
+    def complete(
+        self, user_id: str, upload_id: str, auto_train: bool, total_chunks: int | None = None
+    ) -> Added:
+        """The session made of the chunks, and its jobs; a repeat answers the same.
+
+        Raises
+        ------
+        UploadNotFound, ChunksMissing
+        learning.errors.LearningError
+            The rows are not usable telemetry; the upload stays open, so chunks can be sent again.
+        """
+        upload = self._uploads.get(user_id, upload_id)
+        if upload.session_id is not None:
+            session = self._sessions.get(user_id, upload.session_id)
+            return session, self._jobs.get_all(user_id, upload.job_ids)
+        _check_complete(self._uploads.chunk_sizes(upload), total_chunks)
+        with TemporaryDirectory(prefix="lapwise-") as folder:
+            path = Path(folder) / "upload.jsonl"
+            self._assemble(upload, path)
+            new = NewSession(
+                path=path,
+                track_name=upload.track_name,
+                session_name=upload.session_name,
+                car_model=upload.car_model,
+                setup=upload.setup,
+            )
+            session, jobs = self._sessions.add(user_id, new, auto_train)
+        self._uploads.finish(upload, session.id, [job.id for job in jobs])
+        return session, jobs
+
+    def _assemble(self, upload: Upload, path: Path) -> None:
+        unpacker = zstandard.ZstdDecompressor()
+        with path.open("wb") as stream:
+            for data in self._uploads.chunks(upload):
+                stream.write(unpacker.decompress(data))
+
+
+def _check_complete(sizes: Mapping[int, int], total_chunks: int | None) -> None:
+    expected = max(sizes, default=0) + 1 if total_chunks is None else total_chunks
+    missing = [index for index in range(expected) if index not in sizes]
+    if missing:
+        raise ChunksMissing(missing=missing)
+    if len(sizes) > expected:
+        raise Invalid(
+            f"{len(sizes)} chunks arrived, more than totalChunks", totalChunks=[f"at least {len(sizes)}"]
+        )

@@ -1,0 +1,89 @@
+"""The only reader of the environment: every setting, its variable `LAPWISE_<NAME>` and its default."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+
+from app.errors import SettingInvalid, SettingMissing
+
+PREFIX = "LAPWISE_"
+MEBIBYTE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What web, worker and beat need; a field without a default must be set."""
+
+    mongo_url: str = field(repr=False)  # may carry a password
+    redis_url: str = field(repr=False)
+    secret_key: str = field(repr=False)  # signs access and refresh tokens
+    model_key: str = field(repr=False)  # signs model binaries
+    broker_url: str = field(default="", repr=False)  # the queue; empty means redis_url
+    database: str = "lapwise"
+    access_token_seconds: int = 900
+    refresh_token_seconds: int = 30 * 24 * 3600
+    max_upload_bytes: int = 256 * MEBIBYTE  # one request's body
+    max_decoded_bytes: int = 1024 * MEBIBYTE  # one upload once it is decompressed
+    max_json_bytes: int = 32 * MEBIBYTE  # a JSON body, a chunk among them
+    max_model_bytes: int = 512 * MEBIBYTE  # one model, unpickled
+    model_cache_bytes: int = 256 * MEBIBYTE  # models kept ready in each process
+    lease_seconds: float = 15.0  # a job whose worker is silent this long is taken over
+    sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
+    job_attempts: int = 5  # starts of one job before it is given up
+    rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
+    login_rate_limit: str = "20 per minute"  # registrations and logins from one address
+    log_level: str = "INFO"
+
+    @property
+    def queue_url(self) -> str:
+        return self.broker_url or self.redis_url
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """The settings of this process.
+
+        Raises
+        ------
+        SettingMissing, SettingInvalid
+            Naming the variable.
+        """
+        return cls(**_read(cls, environment))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalSettings:
+    """What `lapwise up` needs besides: where data lives, which ports to take, whose servers to use."""
+
+    data_dir: Path = Path(".lapwise")
+    port: int = 0  # API and dashboard; 0 takes a free one
+    flower_port: int = 0
+    mongo_url: str = field(default="", repr=False)  # empty starts an embedded server
+    redis_url: str = field(default="", repr=False)
+    web_processes: int = 2
+    web_threads: int = 16
+    worker_processes: int = 2
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(**_read(cls, environment))
+
+
+def _read(cls: type[Settings] | type[LocalSettings], environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {}
+    for setting in fields(cls):
+        name = PREFIX + setting.name.upper()
+        text = environment.get(name, "").strip()
+        if text:
+            values[setting.name] = _converted(setting.type, name, text)
+        elif setting.default is MISSING:
+            raise SettingMissing(f"set {name}: it has no default outside local mode", setting=name)
+    return values
+
+
+def _converted(kind: Any, name: str, text: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError as exc:
+        raise SettingInvalid(f"{name} must be of type {kind.__name__}, not {text!r}", setting=name) from exc

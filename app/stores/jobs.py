@@ -1,0 +1,292 @@
+"""The durable record of every job: written before it is queued, and the judge of who may finish it.
+
+At most one job of a lineage is running: a unique partial index on the lineage of running jobs sees to it.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import DuplicateKeyError
+
+from app.domain import Job, JobKind, JobStatus, Page, Progress, utc_now
+from app.errors import JobCancelled, JobFinished, JobNotFound, LeaseLost
+from app.mongo import Document, answers, errors_translated, from_document, to_document
+from app.paging import page_of
+
+DISPATCH_AFTER = timedelta(seconds=10)  # a queued job nobody took is sent again, later and later
+DISPATCH_AT_MOST = timedelta(minutes=5)
+OLDEST_FIRST = [("queuedAt", 1), ("_id", 1)]
+_QUEUED, _RUNNING = JobStatus.QUEUED.value, JobStatus.RUNNING.value
+
+
+class JobStore:
+    """Jobs of all drivers.
+
+    Parameters
+    ----------
+    database
+        Collection `jobs`.
+    lease
+        How long a running job stays its worker's without a sign of life.
+    """
+
+    def __init__(self, database: Database[Document], lease: timedelta) -> None:
+        self._jobs = database["jobs"]
+        self._lease = lease
+
+    def add(self, job: Job, *, tx: ClientSession | None = None) -> Job:
+        """The job as recorded: an earlier one where its driver used the idempotency key before."""
+        try:
+            with errors_translated(tx):
+                self._jobs.insert_one(_document(job), session=tx)
+        except DuplicateKeyError:
+            if tx is not None or job.idempotency_key is None:
+                raise
+            return self._one({"userId": job.user_id, "idempotencyKey": job.idempotency_key})
+        return job
+
+    def find_by_key(self, user_id: str, idempotency_key: str) -> Job | None:
+        with errors_translated():
+            found = self._jobs.find_one({"userId": user_id, "idempotencyKey": idempotency_key})
+        return from_document(Job, found) if found else None
+
+    def join_queued(self, lineage_id: str, session_id: str, *, tx: ClientSession) -> Job | None:
+        """The lineage's automatic job that still waits, with the session added; None where there is none."""
+        found = self._jobs.find_one_and_update(
+            {"lineageId": lineage_id, "status": _QUEUED, "automatic": True},
+            {"$addToSet": {"sessionIds": session_id}},
+            return_document=ReturnDocument.AFTER,
+            session=tx,
+        )
+        return from_document(Job, found) if found else None
+
+    def get(self, user_id: str, job_id: str) -> Job:
+        return self._one({"_id": job_id, "userId": user_id})
+
+    def get_all(self, user_id: str, job_ids: Sequence[str]) -> tuple[Job, ...]:
+        return self._many({"_id": {"$in": list(job_ids)}, "userId": user_id})
+
+    def automatic_for(self, user_id: str, session_id: str) -> tuple[Job, ...]:
+        """The automatic jobs that learn the session, or have; not those given up."""
+        alive = [_QUEUED, _RUNNING, JobStatus.SUCCEEDED.value]
+        return self._many(
+            {"userId": user_id, "sessionIds": session_id, "automatic": True, "status": {"$in": alive}}
+        )
+
+    def page(
+        self, user_id: str, status: JobStatus | None, kind: JobKind | None, limit: int, cursor: str | None
+    ) -> Page[Job]:
+        """Newest first."""
+        query = {"userId": user_id, "status": status and status.value, "kind": kind and kind.value}
+        wanted = {key: value for key, value in query.items() if value is not None}
+        return page_of(self._jobs, Job, wanted, limit=limit, cursor=cursor, by="queuedAt")
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by status."""
+        with errors_translated():
+            found = self._jobs.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
+            return {status.value: 0 for status in JobStatus} | {row["_id"]: row["count"] for row in found}
+
+    def claim(self, job_id: str) -> Job | None:
+        """Takes a job to run: of a lineage its oldest queued one, so that sessions are learned in order.
+
+        None when there is nothing to do: the work is done, or another worker holds the lineage.
+        """
+        with errors_translated():
+            asked = self._jobs.find_one({"_id": job_id}, {"lineageId": 1})
+            if asked is None:
+                return None
+            lineage_id = asked.get("lineageId")
+            which = {"_id": job_id} if lineage_id is None else {"lineageId": lineage_id}
+            now = utc_now()
+            taken = {
+                "status": _RUNNING,
+                "leaseToken": secrets.token_hex(16),
+                "leaseUntil": now + self._lease,
+                "startedAt": now,
+            }
+            try:
+                found = self._jobs.find_one_and_update(
+                    which | {"status": _QUEUED},
+                    {"$set": taken, "$inc": {"attempts": 1}},
+                    sort=OLDEST_FIRST,
+                    return_document=ReturnDocument.AFTER,
+                )
+            except DuplicateKeyError:
+                return None
+        return from_document(Job, found) if found else None
+
+    def renew(self, job: Job, progress: Progress) -> Job:
+        """Keeps the lease and notes the progress.
+
+        Raises
+        ------
+        LeaseLost
+            Another worker has the job now; leave it.
+        JobCancelled
+            Its driver has cancelled it.
+        """
+        with errors_translated():
+            found = self._jobs.find_one_and_update(
+                _held(job),
+                {"$set": {"leaseUntil": utc_now() + self._lease, "progress": to_document(progress)}},
+                return_document=ReturnDocument.AFTER,
+            )
+        if found is None:
+            raise LeaseLost
+        if found["cancelRequested"]:
+            raise JobCancelled
+        return from_document(Job, found)
+
+    def succeed(
+        self,
+        job: Job,
+        *,
+        result: Mapping[str, Any],
+        model_id: str | None,
+        model_version: str | None,
+        tx: ClientSession | None = None,
+    ) -> Job:
+        """Ends a job well, within the transaction that writes its version.
+
+        Raises
+        ------
+        LeaseLost, JobCancelled
+            The version must not be written.
+        """
+        ended = {
+            "status": JobStatus.SUCCEEDED.value,
+            "result": dict(result),
+            "modelId": model_id,
+            "modelVersion": model_version,
+            "progress": to_document(job.progress) if job.progress else None,
+        }
+        found = self._end(_held(job) | {"cancelRequested": False}, ended, tx=tx)
+        if found is not None:
+            return found
+        with errors_translated(tx):
+            held = self._jobs.find_one(_held(job), {"_id": 1}, session=tx)
+        raise JobCancelled if held else LeaseLost
+
+    def fail(self, job: Job, error: Mapping[str, Any]) -> Job:
+        """Gives a job up, with the reason."""
+        found = self._end(_held(job), {"status": JobStatus.FAILED.value, "error": dict(error)})
+        if found is None:
+            raise LeaseLost
+        return found
+
+    def end_cancelled(self, job: Job) -> Job:
+        found = self._end(_held(job), {"status": JobStatus.CANCELLED.value})
+        if found is None:
+            raise LeaseLost
+        return found
+
+    def put_back(self, job: Job, error: Mapping[str, Any], delay: timedelta) -> Job | None:
+        """Queues a job whose attempt failed again; None when it is no longer this worker's."""
+        waiting = {"status": _QUEUED, "leaseToken": None, "leaseUntil": None, "error": dict(error)}
+        with errors_translated():
+            found = self._jobs.find_one_and_update(
+                _held(job),
+                {"$set": waiting | {"dispatchAt": utc_now() + delay}},
+                return_document=ReturnDocument.AFTER,
+            )
+        return from_document(Job, found) if found else None
+
+    def cancel(self, user_id: str, job_id: str) -> Job:
+        """Cancels a waiting job at once; asks a running one to stop at its next step.
+
+        Raises
+        ------
+        JobNotFound, JobFinished
+        """
+        mine = {"_id": job_id, "userId": user_id}
+        cancelled = self._end(mine | {"status": _QUEUED}, {"status": JobStatus.CANCELLED.value})
+        if cancelled is not None:
+            return cancelled
+        with errors_translated():
+            asked = self._jobs.find_one_and_update(
+                mine | {"status": _RUNNING},
+                {"$set": {"cancelRequested": True}},
+                return_document=ReturnDocument.AFTER,
+            )
+        if asked is not None:
+            return from_document(Job, asked)
+        self.get(user_id, job_id)
+        raise JobFinished
+
+    def expired(self, now: datetime) -> tuple[Job, ...]:
+        """Running jobs whose worker has gone silent."""
+        return self._many({"status": _RUNNING, "leaseUntil": {"$lt": now}})
+
+    def make_all_due(self, now: datetime) -> None:
+        """Has every queued job sent again: their messages are lost."""
+        with errors_translated():
+            self._jobs.update_many({"status": _QUEUED}, {"$set": {"dispatchAt": now, "dispatches": 0}})
+
+    def take_to_dispatch(self, now: datetime, limit: int) -> tuple[str, ...]:
+        """Ids of queued jobs whose message is due to be sent (again), each put off for longer than before."""
+        due = {"status": _QUEUED, "dispatchAt": {"$lte": now}}
+        with errors_translated():
+            found = list(self._jobs.find(due, {"dispatches": 1}).sort(OLDEST_FIRST).limit(limit))
+            for job in found:
+                wait = min(DISPATCH_AFTER * 2 ** min(job["dispatches"], 10), DISPATCH_AT_MOST)
+                self._jobs.update_one(
+                    {"_id": job["_id"], "status": _QUEUED},
+                    {"$set": {"dispatchAt": now + wait}, "$inc": {"dispatches": 1}},
+                )
+        return tuple(job["_id"] for job in found)
+
+    def next_queued(self, lineage_id: str) -> str | None:
+        with errors_translated():
+            found = self._jobs.find_one(
+                {"lineageId": lineage_id, "status": _QUEUED}, {"_id": 1}, sort=OLDEST_FIRST
+            )
+        return found["_id"] if found else None
+
+    def answers(self) -> bool:
+        """Whether MongoDB answers at once."""
+        return answers(self._jobs.database.client)
+
+    def remove_all(self, user_id: str) -> None:
+        """Removes a driver's jobs; a running one loses its lease and so leaves no version."""
+        with errors_translated():
+            self._jobs.delete_many({"userId": user_id})
+
+    def _end(
+        self, which: Document, values: Mapping[str, Any], *, tx: ClientSession | None = None
+    ) -> Job | None:
+        ended = dict(values) | {"finishedAt": utc_now(), "leaseToken": None, "leaseUntil": None}
+        with errors_translated(tx):
+            found = self._jobs.find_one_and_update(
+                which, {"$set": ended}, return_document=ReturnDocument.AFTER, session=tx
+            )
+        return from_document(Job, found) if found else None
+
+    def _one(self, query: Document) -> Job:
+        with errors_translated():
+            found = self._jobs.find_one(query)
+        if found is None:
+            raise JobNotFound
+        return from_document(Job, found)
+
+    def _many(self, query: Document) -> tuple[Job, ...]:
+        with errors_translated():
+            return tuple(from_document(Job, found) for found in self._jobs.find(query).sort(OLDEST_FIRST))
+
+
+def _held(job: Job) -> Document:
+    return {"_id": job.id, "status": _RUNNING, "leaseToken": job.lease_token}
+
+
+def _document(job: Job) -> Document:
+    """The job's document; keys a partial index looks at are left out when they have no value."""
+    document = to_document(job)
+    return {key: value for key, value in document.items() if value is not None or key not in _SPARSE}
+
+
+_SPARSE = ("lineageId", "idempotencyKey")

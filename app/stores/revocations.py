@@ -1,0 +1,33 @@
+"""Remembers revoked token families for as long as an access token of theirs could live."""
+
+from redis import Redis
+
+from app.stores.job_status import errors_translated
+
+MINTING_SECONDS = 60  # a token that was being made while its family was revoked lives longer by less
+
+
+class Revocations:
+    """Looked up at every request, so in Redis; MongoDB's token families are the truth behind it.
+
+    Parameters
+    ----------
+    access_token_seconds
+        How long an access token lives.
+    """
+
+    def __init__(self, redis: "Redis", access_token_seconds: int) -> None:
+        self._redis = redis
+        self.seconds = access_token_seconds + MINTING_SECONDS
+
+    def add(self, family_id: str) -> None:
+        with errors_translated():
+            self._redis.set(_key(family_id), "1", ex=self.seconds)
+
+    def has(self, family_id: str) -> bool:
+        with errors_translated():
+            return bool(self._redis.exists(_key(family_id)))
+
+
+def _key(family_id: str) -> str:
+    return f"lapwise:revoked:{family_id}"

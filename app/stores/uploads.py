@@ -1,0 +1,93 @@
+"""Keeps uploads that arrive in chunks, in MongoDB, so that they outlive a restart of the API."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from app.domain import UploadStart, new_id
+from app.errors import UploadFinished, UploadNotFound
+from app.mongo import Document, errors_translated, from_document, to_document
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """A session on its way; `session_id` and `job_ids` are set once it is complete."""
+
+    id: str
+    user_id: str
+    session_name: str
+    track_name: str
+    car_model: str | None
+    setup: Mapping[str, float] = field(default_factory=dict)
+    session_id: str | None = None
+    job_ids: tuple[str, ...] = ()
+    created_at: datetime
+
+
+class UploadStore:
+    """Uploads and their chunks; a chunk's rows are kept as compressed JSON lines."""
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._uploads = database["uploads"]
+        self._chunks = database["uploadchunks"]
+
+    def add(self, user_id: str, start: UploadStart, now: datetime) -> Upload:
+        upload = Upload(
+            id=new_id(),
+            user_id=user_id,
+            session_name=start.session_name,
+            track_name=start.track_name,
+            car_model=start.car_model,
+            setup=start.setup,
+            created_at=now,
+        )
+        with errors_translated():
+            self._uploads.insert_one(to_document(upload))
+        return upload
+
+    def get(self, user_id: str, upload_id: str) -> Upload:
+        with errors_translated():
+            found = self._uploads.find_one({"_id": upload_id, "userId": user_id})
+        if found is None:
+            raise UploadNotFound
+        return from_document(Upload, found)
+
+    def get_open(self, user_id: str, upload_id: str) -> Upload:
+        upload = self.get(user_id, upload_id)
+        if upload.session_id is not None:
+            raise UploadFinished
+        return upload
+
+    def put_chunk(self, upload: Upload, index: int, data: bytes, size: int) -> None:
+        """Keeps a chunk, in place of an earlier one of the same index; `size` is before compression."""
+        chunk: dict[str, Any] = {"uploadId": upload.id, "index": index, "data": data, "size": size}
+        with errors_translated():
+            self._chunks.replace_one({"_id": f"{upload.id}:{index}"}, chunk, upsert=True)
+
+    def chunk_sizes(self, upload: Upload) -> dict[int, int]:
+        """The size before compression of each chunk that is there, by index."""
+        with errors_translated():
+            found = self._chunks.find({"uploadId": upload.id}, {"index": 1, "size": 1}).sort("index", 1)
+            return {chunk["index"]: chunk["size"] for chunk in found}
+
+    def chunks(self, upload: Upload) -> Iterator[bytes]:
+        """The chunks in order of index, as `put_chunk` got them, one at a time."""
+        with errors_translated():
+            for chunk in self._chunks.find({"uploadId": upload.id}).sort("index", 1).batch_size(1):
+                yield chunk["data"]
+
+    def finish(self, upload: Upload, session_id: str, job_ids: Sequence[str]) -> None:
+        with errors_translated():
+            self._uploads.update_one(
+                {"_id": upload.id}, {"$set": {"sessionId": session_id, "jobIds": list(job_ids)}}
+            )
+            self._chunks.delete_many({"uploadId": upload.id})
+
+    def remove_all(self, user_id: str) -> None:
+        with errors_translated():
+            ids = self._uploads.distinct("_id", {"userId": user_id})
+            self._chunks.delete_many({"uploadId": {"$in": ids}})
+            self._uploads.delete_many({"userId": user_id})

@@ -1,0 +1,39 @@
+"""How the workers take their tasks; Celery loads this module when a worker or beat starts, not before."""
+
+from datetime import timedelta
+
+from app.settings import Settings
+from app.stores.queue import QUEUE, SWEEP, TASK_QUEUES, TIDY, transport_options
+
+_settings = Settings.from_environment()
+
+broker_url = _settings.queue_url
+broker_transport_options = transport_options(broker_url)
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # a worker outlives its broker, for as long as it takes
+
+task_queues = TASK_QUEUES
+task_default_queue = QUEUE
+task_default_exchange = ""
+task_ignore_result = True
+task_serializer = "json"
+accept_content = ["json"]
+# A task is acknowledged when it is done and given back when its process dies. That is a help: the guarantee
+# is in app.services.runs, where a task that comes twice finds the work done.
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+task_soft_time_limit = 1800
+task_time_limit = 1860
+worker_max_tasks_per_child = 500
+worker_send_task_events = True
+worker_hijack_root_logger = False
+
+beat_schedule = {
+    "sweep": {
+        "task": SWEEP,
+        "schedule": timedelta(seconds=_settings.sweep_seconds),
+        "options": {"expires": 4 * _settings.sweep_seconds},
+    },
+    "tidy": {"task": TIDY, "schedule": timedelta(hours=1)},
+}

@@ -1,0 +1,39 @@
+"""How gunicorn serves the web process, under `lapwise up` and by the Procfile alike."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from app.settings import LocalSettings
+
+_settings = LocalSettings.from_environment()
+
+bind = f"127.0.0.1:{_settings.port or 8000}"  # the Procfile opens it to the network
+worker_class = "gthread"
+workers = _settings.web_processes
+threads = _settings.web_threads
+timeout = 60  # of a process that no longer beats, not of a request
+graceful_timeout = 10
+keepalive = 15
+accesslog = None  # the application logs its requests itself, with their ids
+control_socket_disable = True  # it would be shared by every gunicorn of this user
+
+# Each process writes its figures there and any of them answers for all. prometheus_client reads this when it
+# is imported: after this file, in each worker, for the application is not preloaded.
+_metrics = Path(
+    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_settings.data_dir.resolve() / "run" / "metrics"))
+)
+
+
+def on_starting(_server: Any) -> None:
+    """Forgets the figures of former processes."""
+    shutil.rmtree(_metrics, ignore_errors=True)
+    _metrics.mkdir(parents=True)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Takes an ended process out of the figures that only count the living."""
+    from prometheus_client.multiprocess import mark_process_dead  # not before the folder is set
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

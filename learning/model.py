@@ -1,0 +1,299 @@
+"""The whole of one lineage's model, whatever its type: it tests itself on each lap, then learns it."""
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from river import stats
+
+from learning.errors import NothingToLearn
+from learning.fields import Field, check_rows
+from learning.history import Features
+from learning.intervals import Interval
+from learning.laps import Lap, SessionLaps
+from learning.moments import conditions_of, is_wet
+from learning.scores import LapTest, Report, Score
+
+__all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
+
+OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
+_CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One answer. `importance` adds up to the predicted lap time minus the model's `mean`."""
+
+    values: Mapping[str, Any]
+    interval: Interval | None = None
+    importance: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class ContextKey:
+    """What laps must share to be learned together."""
+
+    car_model: str
+    wet: bool
+    layout: str = ""  # of the sectors, where a model needs it
+
+
+class Context(abc.ABC):
+    """What one model has learned of the laps of one context."""
+
+    @property
+    @abc.abstractmethod
+    def laps_learned(self) -> int:
+        """As the estimator itself counts them."""
+
+
+class Estimator(Protocol):
+    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps."""
+
+    @property
+    def laps_learned(self) -> int: ...
+
+    def learn_one(self, x: Features, y: float) -> None: ...
+
+    def predict_one(self, x: Features) -> Any: ...
+
+    def clone(self) -> Self: ...
+
+
+ContextT = TypeVar("ContextT", bound=Context)
+
+
+class RacingModel(abc.ABC, Generic[ContextT]):
+    """A picklable model of one driver on one track.
+
+    Parameters
+    ----------
+    algorithm, hyperparameters
+        Its entry of the zoo.
+    estimator
+        A fresh one, cloned for each context.
+    """
+
+    model_type: ClassVar[str]
+    fields: ClassVar[Mapping[str, Field]]
+    part: ClassVar[str] = "positions"
+
+    def __init__(self, *, algorithm: str, hyperparameters: Mapping[str, Any], estimator: Estimator) -> None:
+        self.algorithm = algorithm
+        self.hyperparameters = dict(hyperparameters)
+        self.sessions_learned = 0
+        self._estimator = estimator
+        self._contexts: dict[ContextKey, ContextT] = {}  # the one learned last is last
+        self._laps_dropped = 0
+        self._outings = 0
+        self._mean = stats.Mean()
+        self._influence: dict[str, stats.Mean] = {}
+        self._total = Score(self.part)
+        self._latest = Score(self.part)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the input fields."""
+        return tuple(self.fields)
+
+    @property
+    def laps_learned(self) -> int:
+        """How many laps the estimators have learned, by their own counts."""
+        return self._laps_dropped + sum(context.laps_learned for context in self._contexts.values())
+
+    @property
+    def mean(self) -> float:
+        """The mean of all lap times learned, in seconds."""
+        return self._mean.get()
+
+    def fitting_laps(self, session: SessionLaps) -> tuple[Lap, ...]:
+        """The laps that this type of model can learn from.
+
+        Raises
+        ------
+        NothingToLearn
+            There is none; the details count the reasons.
+        """
+        laps = tuple(lap for lap in session.laps if self.fits(session, lap))
+        if laps:
+            return laps
+        reasons: dict[str, int] = {}
+        for lap in session.laps:
+            reason = lap.reason or self.unfit_reason
+            reasons[reason] = reasons.get(reason, 0) + 1
+        raise NothingToLearn(reasons=reasons)
+
+    unfit_reason: ClassVar[str] = "not_timed"  # of a valid lap that the type cannot learn from
+
+    def learn_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
+        """Tests on each lap, then learns it. When `on_lap` raises, the model is left unfinished: discard it.
+
+        Raises
+        ------
+        NothingToLearn
+            No lap fits; the model is unchanged.
+        """
+        laps = self.fitting_laps(session)
+        self.begin_session()
+        for done, lap in enumerate(laps, start=1):
+            self.learn_lap(session, lap)
+            if on_lap:
+                on_lap(done, len(laps))
+        self.end_session(session)
+        return self._latest.report()
+
+    def begin_session(self) -> None:
+        self._latest = Score(self.part)
+
+    def end_session(self, session: SessionLaps) -> None:
+        self._outings += 1 + max((lap.outing for lap in session.laps), default=0)
+        self.sessions_learned += 1
+
+    def learn_lap(self, session: SessionLaps, lap: Lap) -> None:
+        """Predicts one fitting lap, scores the prediction, then learns the lap."""
+        key = self._key(session, lap)
+        context = self._contexts.pop(key, None) or self._new_context(session, lap)
+        self._contexts[key] = context
+        test = None
+        if context.laps_learned:
+            test = self._test(context, session, lap)
+            self._calibrate(context, test)
+            self._count_influence(context, session, lap)
+        self._latest.add(test)
+        self._total.add(test)
+        self._learn(context, session, lap)
+        self._mean.update(test.truth if test else self._truth(lap))
+        if len(self._contexts) > _CONTEXTS:
+            self._laps_dropped += self._contexts.pop(next(iter(self._contexts))).laps_learned
+
+    def score_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
+        """Predicts each fitting lap without learning; neither model nor references move."""
+        laps = self.fitting_laps(session)
+        score = Score(self.part)
+        for done, lap in enumerate(laps, start=1):
+            context = self._contexts.get(self._key(session, lap))
+            score.add(self._test(context, session, lap) if context else None)
+            if on_lap:
+                on_lap(done, len(laps))
+        return score.report()
+
+    def predict(
+        self, rows: Sequence[Mapping[str, Any]], *, level: float | None = None, importance: bool = False
+    ) -> list[Prediction]:
+        """Answers for rows of input fields; the model does not change.
+
+        A row that names a car or a wetness is answered from laps of that kind, else from those learned last.
+
+        Parameters
+        ----------
+        level
+            The probability that the interval shall hold the truth, 0..1; without it there is no interval.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the fields by row.
+        NothingToLearn
+            The model has learned no lap yet.
+        """
+        checked = check_rows(self.fields, rows)
+        if not self._contexts:
+            raise NothingToLearn("this model has learned no lap yet")
+        return [self._predict(x, level=level, importance=importance) for x in checked]
+
+    def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
+        """The answer for a point of a lap of a session being learned; None while nothing was learned."""
+        if not self._contexts:
+            return None
+        return self._predict(self._known_of(session, lap, x), level=level, importance=False)
+
+    def metrics(self) -> dict[str, Any]:
+        """Progressive metrics over all that the lineage learned, and of its newest session (`latest`)."""
+        return self._total.report().as_dict() | {"latest": self._latest.report().as_dict()}
+
+    def feature_importance(self) -> dict[str, float]:
+        """By how many seconds each input moved the predictions made in training, on average."""
+        return {name: moved.get() for name, moved in self._influence.items()}
+
+    def _predict(self, x: Features, *, level: float | None, importance: bool) -> Prediction:
+        context = self._context_for(x)
+        values = self._values(context, x)
+        return Prediction(
+            values=values,
+            interval=None if level is None else self._interval(context, x, values["lap_time"], level),
+            importance=self._importance(context, x) if importance else None,
+        )
+
+    def _context_for(self, x: Features) -> ContextT:
+        """The context whose car and wetness fit best; of equals, the one learned last."""
+        wanted = x.get("car_model"), is_wet(x) if {"wetness", "compound"} & x.keys() else None
+
+        def likeness(key: ContextKey) -> tuple[bool, bool]:
+            return key.car_model == wanted[0], key.wet == wanted[1]
+
+        newest_first = list(reversed(self._contexts))
+        return self._contexts[max(newest_first, key=likeness)]
+
+    def _importance(self, context: ContextT, x: Features) -> dict[str, float]:
+        """What each field adds to the answer when the fields become known one after another.
+
+        `history` is what the driver's own laps alone make of the model's mean.
+        """
+        known: Features = {"outing": x["outing"]} if "outing" in x else {}
+        answer = self._value(context, known)
+        moved = {"history": answer - self.mean}
+        for name in self.fields:
+            if name in x:
+                known = known | {name: x[name]}
+                before, answer = answer, self._value(context, known)
+                moved[name] = answer - before
+        return moved
+
+    def _count_influence(self, context: ContextT, session: SessionLaps, lap: Lap) -> None:
+        for name, moved in self._importance(context, self._typical_input(session, lap)).items():
+            self._influence.setdefault(name, stats.Mean()).update(abs(moved))
+
+    def _known_of(self, session: SessionLaps, lap: Lap, x: Features) -> Features:
+        known: Features = {"car_model": session.car_model} if session.car_model else {}
+        return known | {"outing": self._outing(lap)} | x
+
+    def _outing(self, lap: Lap) -> int:
+        return self._outings + lap.outing
+
+    def _key(self, session: SessionLaps, lap: Lap) -> ContextKey:
+        return ContextKey(car_model=session.car_model or "", wet=is_wet(conditions_of(lap)))
+
+    def _value(self, context: ContextT, x: Features) -> float:
+        """The predicted lap time alone."""
+        return float(self._values(context, x)["lap_time"])
+
+    def fits(self, session: SessionLaps, lap: Lap) -> bool:
+        return lap.valid and lap.lap_time is not None
+
+    @staticmethod
+    def _truth(lap: Lap) -> float:
+        assert lap.lap_time is not None  # noqa: S101 - laps that fit are timed
+        return lap.lap_time
+
+    @abc.abstractmethod
+    def _new_context(self, session: SessionLaps, lap: Lap) -> ContextT: ...
+
+    @abc.abstractmethod
+    def _typical_input(self, session: SessionLaps, lap: Lap) -> Features:
+        """What a prediction of this lap would be asked with, for the importance over the training."""
+
+    @abc.abstractmethod
+    def _test(self, context: ContextT, session: SessionLaps, lap: Lap) -> LapTest: ...
+
+    @abc.abstractmethod
+    def _calibrate(self, context: ContextT, test: LapTest) -> None: ...
+
+    @abc.abstractmethod
+    def _learn(self, context: ContextT, session: SessionLaps, lap: Lap) -> None: ...
+
+    @abc.abstractmethod
+    def _values(self, context: ContextT, x: Features) -> dict[str, Any]: ...
+
+    @abc.abstractmethod
+    def _interval(self, context: ContextT, x: Features, predicted: float, level: float) -> Interval: ...

@@ -1,0 +1,177 @@
+"""Reads CSV in blocks of whole rows, so that memory follows the channels kept and not the file."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from learning.errors import InvalidTelemetry, TelemetryTooLarge
+from learning.telemetry.channels import Column, is_known, resolve
+from learning.telemetry.frames import canonical, collect
+from learning.telemetry.source import Limits
+
+BLOCK = 8 << 20
+ROW_BYTES = 1 << 20  # a longer row is a missing line end or quote
+SEPARATORS = ",;\t|"
+BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first line of a file: its column names, what separates them, and where the rows begin."""
+
+    names: tuple[str, ...]
+    separator: str
+    end: int
+
+
+def sniff(head: bytes) -> bool:
+    """Whether a file begins like CSV: text whose first line names a known channel."""
+    return b"\0" not in head and any(is_known(name) for name in _header(head).names)
+
+
+def read(path: Path, limits: Limits) -> pl.DataFrame:
+    """A CSV file's frames, with any of the usual separators.
+
+    Raises
+    ------
+    InvalidTelemetry
+        A row has more or fewer fields than the first line, or text where a number belongs.
+    TelemetryTooLarge
+        It has too many rows or columns.
+    """
+    with path.open("rb") as file:
+        header = _header(file.read(ROW_BYTES))
+    _check_names(header.names, limits)
+    return collect(_frames(path, header, resolve(header.names)), limits)
+
+
+def _header(head: bytes) -> Header:
+    start = len(BOM) if head.startswith(BOM) else 0
+    while head[start : start + 1] in (b"\n", b"\r"):
+        start += 1
+    end = head.find(b"\n", start) + 1 or len(head)
+    line = head[start:end].decode("utf-8", "replace").strip("\r\n")
+    by_separator = {separator: _fields(line, separator) for separator in SEPARATORS}
+    separator = max(SEPARATORS, key=lambda mark: sum(map(is_known, by_separator[mark])))
+    return Header(by_separator[separator], separator, end)
+
+
+def _fields(line: str, separator: str) -> tuple[str, ...]:
+    try:
+        return tuple(name.strip() for name in next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:  # a field longer than any name
+        return ()
+
+
+def _check_names(names: Sequence[str], limits: Limits) -> None:
+    if len(names) > limits.columns:
+        raise TelemetryTooLarge(
+            f"The file has {len(names):,} columns, the limit is {limits.columns:,}; leave some out.",
+            limit=limits.columns,
+        )
+    if (longest := max(names, key=len, default="")) and len(longest) > limits.name_length:
+        raise InvalidTelemetry(
+            f"A column's name is longer than {limits.name_length} characters; shorten it.",
+            column=longest[: limits.name_length],
+        )
+
+
+def _frames(path: Path, header: Header, columns: Sequence[Column]) -> Iterator[pl.DataFrame]:
+    first_row = 0
+    for block in _blocks(path, header.end):
+        raw = _parsed(block, header, columns, first_row)
+        yield canonical(raw, columns, first_row=first_row)
+        first_row += raw.height
+
+
+def _blocks(path: Path, start: int) -> Iterator[bytes]:
+    """Whole rows, blank lines removed; a line end inside quotes does not end a row."""
+    rest = b""
+    with path.open("rb") as file:
+        file.seek(start)
+        while chunk := file.read(BLOCK):
+            data = rest + chunk
+            end = _last_row_end(data)
+            rest = data[end:]
+            if len(rest) > ROW_BYTES:
+                raise InvalidTelemetry(
+                    "A row is longer than a megabyte; a line end or a closing quote is missing.", column=None
+                )
+            if rows := _without_blank_lines(data[:end]):
+                yield rows
+    if rows := _without_blank_lines(rest + b"\n"):
+        yield rows
+
+
+def _last_row_end(data: bytes) -> int:
+    if b'"' not in data:
+        return data.rfind(b"\n") + 1
+    ends = np.flatnonzero(_structure(data, b"\n"))
+    return int(ends[-1]) + 1 if len(ends) else 0
+
+
+def _structure(data: bytes, mark: bytes) -> NDArray[np.bool_]:
+    """Where a character stands outside quotes."""
+    characters = np.frombuffer(data, dtype=np.uint8)
+    marks: NDArray[np.bool_] = characters == ord(mark)
+    if b'"' in data:
+        marks &= ~np.logical_xor.accumulate(characters == ord('"'))
+    return marks
+
+
+def _without_blank_lines(data: bytes) -> bytes:
+    data = data.replace(b"\r\n", b"\n")
+    while b"\n\n" in data:
+        data = data.replace(b"\n\n", b"\n")
+    return data.removeprefix(b"\n")
+
+
+def _parsed(block: bytes, header: Header, columns: Sequence[Column], first_row: int) -> pl.DataFrame:
+    rows = _check_widths(block, header, first_row)
+    places = {header.names.index(column.source): column.source for column in columns}
+    try:
+        raw = pl.read_csv(
+            block,
+            has_header=False,
+            infer_schema=False,
+            separator=header.separator,
+            columns=sorted(places),
+            encoding="utf8-lossy",
+        )
+    except pl.exceptions.PolarsError as exc:
+        raise _malformed(first_row, rows) from exc
+    if raw.height != rows:
+        raise _malformed(first_row, rows)
+    raw.columns = [places[place] for place in sorted(places)]
+    return raw
+
+
+def _malformed(first_row: int, rows: int) -> InvalidTelemetry:
+    return InvalidTelemetry(
+        f"Between rows {first_row + 1} and {first_row + rows} quotes do not pair; check the quoting.",
+        row=first_row + 1,
+    )
+
+
+def _check_widths(block: bytes, header: Header, first_row: int) -> int:
+    """The number of rows in the block, each of which has as many fields as the header."""
+    ends = np.flatnonzero(_structure(block, b"\n"))
+    separators = np.flatnonzero(_structure(block, header.separator.encode()))
+    fields = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
+    ragged = np.flatnonzero(fields != len(header.names))
+    if not len(ends):
+        raise _malformed(first_row, 1)
+    if len(ragged):
+        row, count = first_row + int(ragged[0]) + 1, int(fields[ragged[0]])
+        raise InvalidTelemetry(
+            f"Row {row} has {count} fields, the first line has {len(header.names)}; is the file cut short?",
+            row=row,
+            fields=count,
+            expected=len(header.names),
+        )
+    return len(ends)

@@ -1,0 +1,90 @@
+"""The one door to telemetry: finds out what a file is and returns its laps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from learning.errors import UnknownFormat
+from learning.laps import SessionLaps
+from learning.telemetry import delimited, json_rows, parquet
+from learning.telemetry.cutting import cut
+from learning.telemetry.frames import check
+from learning.telemetry.source import Limits, decoded
+
+HEAD = 1 << 18  # enough for the first line of a CSV with as many columns as allowed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """What a file held: its format (`csv`, `parquet+zstd`, …) and its laps."""
+
+    format: str
+    session: SessionLaps
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A format: how a file of it begins, and what reads its frames of canonical channels."""
+
+    name: str
+    sniff: Callable[[bytes], bool]
+    read: Callable[[Path, Limits], pl.DataFrame]
+
+
+# Asked in this order; a new format is one module and one line here.
+READERS = (
+    Reader("parquet", parquet.sniff, parquet.read),
+    Reader("json", json_rows.sniff_array, json_rows.read_array),
+    Reader("jsonl", json_rows.sniff_lines, json_rows.read_lines),
+    Reader("csv", delimited.sniff, delimited.read),
+)
+
+
+def read_session(
+    path: Path,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    car_model: str | None = None,
+    setup: Mapping[str, float] | None = None,
+) -> Recording:
+    """The laps in a telemetry file of any known format, plain or inside gzip or zstd.
+
+    Parameters
+    ----------
+    path
+        The file; its name means nothing.
+    limits
+        How much it may unfold to.
+    car_model, setup
+        What the driver told of the car, kept with the laps.
+
+    Raises
+    ------
+    UnknownFormat
+        It is not telemetry in a known format.
+    InvalidTelemetry
+        It is, but cannot be used; the message says what to do, the details name the row, lap or column.
+    TelemetryTooLarge
+        It is beyond a limit.
+    """
+    with decoded(path, limits) as (plain, compression):
+        reader = _reader(plain)
+        frames = check(reader.read(plain, limits))
+    laps = cut(frames, limits)
+    session = SessionLaps(laps=laps, car_model=car_model, setup=dict(setup or {}))
+    return Recording(format="+".join(filter(None, (reader.name, compression))), session=session)
+
+
+def _reader(path: Path) -> Reader:
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    for reader in READERS:
+        if reader.sniff(head):
+            return reader
+    names = ", ".join(reader.name for reader in READERS)
+    raise UnknownFormat(
+        f"This is not telemetry in a known format; upload {names}; a CSV begins with the channels' names.",
+        formats=[reader.name for reader in READERS],
+    )

@@ -1,0 +1,171 @@
+"""Turns models into signed binaries and back, so that nothing but a model of ours is ever unpickled."""
+
+import gc
+import hashlib
+import hmac
+import io
+import json
+import pickle  # read only by `_Unpickler`, behind a signature and an allow-list
+from collections.abc import Sequence
+from copyreg import clear_extension_cache
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from threading import Lock
+from typing import Any
+
+import structlog
+import zstandard
+
+from app.errors import ArtifactRefused, TooLarge
+from models_store.allowed import ALLOWED
+
+FORMAT = "lapwise-model-1"
+_PICKLE_PROTOCOL = 5
+_ZSTD_LEVEL = 6
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Whose binary it is: a binary signed for one version loads as no other."""
+
+    user_id: str
+    model_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A model's binary, and what must hold of it. Sizes are in bytes, digests in hexadecimal."""
+
+    data: bytes = field(repr=False)
+    size: int  # of the pickle
+    compressed_size: int
+    sha256: str  # of the data
+    hmac: str
+    river_version: str
+
+
+def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
+    """The model as pickle protocol 5 under zstd, signed for its owner.
+
+    Parameters
+    ----------
+    max_size
+        Of the pickle, in bytes.
+
+    Raises
+    ------
+    TooLarge
+    ArtifactRefused
+        It would not load again, so no version must come to depend on it.
+    """
+    pickled = pickle.dumps(model, protocol=_PICKLE_PROTOCOL)
+    if len(pickled) > max_size:
+        raise TooLarge(f"the model has grown to {len(pickled)} bytes, more than {max_size}")
+    _unpickled(pickled)
+    data = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(pickled)
+    sha256, river_version = hashlib.sha256(data).hexdigest(), version("river")
+    return Artifact(
+        data=data,
+        size=len(pickled),
+        compressed_size=len(data),
+        sha256=sha256,
+        hmac=_signature(key, owner, sha256, len(pickled), river_version),
+        river_version=river_version,
+    )
+
+
+def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: int) -> Any:
+    """The model that `encode` was given; nothing is unpickled before sizes, digest and signature hold.
+
+    Parameters
+    ----------
+    keys
+        Any of them may have signed, so that a key can be replaced.
+    max_size
+        Of the pickle, in bytes.
+
+    Raises
+    ------
+    ArtifactRefused
+        Saying why; also logged.
+    """
+    try:
+        _check(artifact, owner, keys, max_size)
+        return _unpickled(_decompressed(artifact))
+    except ArtifactRefused as exc:
+        log.warning("artifact_refused", model_id=owner.model_id, reason=exc.message)
+        raise
+
+
+def _signature(key: bytes, owner: Owner, sha256: str, size: int, river_version: str) -> str:
+    # JSON, so that no two different sets of values make the same text
+    context = json.dumps([FORMAT, owner.user_id, owner.model_id, sha256, size, river_version])
+    return hmac.new(key, context.encode(), hashlib.sha256).hexdigest()
+
+
+def _check(artifact: Artifact, owner: Owner, keys: Sequence[bytes], max_size: int) -> None:
+    if len(artifact.data) != artifact.compressed_size:
+        raise ArtifactRefused(f"it has {len(artifact.data)} bytes instead of {artifact.compressed_size}")
+    if not 0 < artifact.size <= max_size:
+        raise ArtifactRefused(f"its {artifact.size} bytes are not between 1 and {max_size}")
+    if hashlib.sha256(artifact.data).hexdigest() != artifact.sha256:
+        raise ArtifactRefused("its digest is not the declared one")
+    signed = (_signature(key, owner, artifact.sha256, artifact.size, artifact.river_version) for key in keys)
+    if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
+        raise ArtifactRefused("it is not signed for this version with a key of this platform")
+
+
+def _decompressed(artifact: Artifact) -> bytes:
+    try:
+        # the frame's own size is what the decompressor allocates, and it writes no byte more
+        if zstandard.frame_content_size(artifact.data) != artifact.size:
+            raise ArtifactRefused("it decompresses to another size than declared")
+        return zstandard.ZstdDecompressor().decompress(artifact.data, allow_extra_data=False)
+    except zstandard.ZstdError as exc:
+        raise ArtifactRefused(f"it cannot be decompressed: {exc}") from exc
+
+
+def _unpickled(pickled: bytes) -> Any:
+    clear_extension_cache()  # else extension codes could name objects without asking find_class
+    try:
+        with _collector_paused:
+            return _Unpickler(io.BytesIO(pickled), fix_imports=False).load()
+    except ArtifactRefused:
+        raise
+    except Exception as exc:  # a malformed pickle, or a class's own __setstate__, may raise anything
+        raise ArtifactRefused(f"it cannot be unpickled: {type(exc).__name__}: {exc}") from exc
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds the exact names of the allow-list and nothing else; persistent ids are refused by its base."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        if (module, name) not in ALLOWED:
+            raise ArtifactRefused(f"it names {module}.{name}, which no model needs")
+        return super().find_class(module, name)
+
+
+class _CollectorPause:
+    """No garbage collection while any thread is inside: for trees it is most of the time unpickling takes."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._inside = 0
+        self._was_enabled = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._was_enabled = gc.isenabled()
+                gc.disable()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._was_enabled:
+                gc.enable()
+
+
+_collector_paused = _CollectorPause()

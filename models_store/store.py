@@ -1,0 +1,179 @@
+"""Brings models to disk and back: what services use to make, load and remove the binaries of versions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pymongo.database import Database
+
+from app.domain import Job, LineageKey, Version, new_id, utc_now
+from app.mongo import Document
+from learning.model import RacingModel
+from models_store.artifacts import Artifacts
+from models_store.cache import ModelCache
+from models_store.codec import Artifact, Owner, decode, encode
+from models_store.registry import ModelRegistry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a model came to be: what its version says besides what the model knows itself.
+
+    `session_ids` are all that the model and its ancestors learned, `duration` is in seconds.
+    """
+
+    key: LineageKey
+    number: str
+    parent: Version | None
+    job: Job
+    session_ids: tuple[str, ...]
+    validation: Mapping[str, Any] | None
+    duration: float
+
+
+class ModelStore:
+    """The binaries of versions, and the models in them.
+
+    Parameters
+    ----------
+    key
+        Signs binaries.
+    max_bytes
+        Of one model's pickle.
+    """
+
+    def __init__(
+        self,
+        database: Database[Document],
+        *,
+        registry: ModelRegistry,
+        cache: ModelCache,
+        key: bytes,
+        max_bytes: int,
+    ) -> None:
+        self._artifacts = Artifacts(database)
+        self._registry = registry
+        self._cache = cache
+        self._key = key
+        self._max_bytes = max_bytes
+
+    def prepare(self, model: RacingModel[Any], training: Training) -> Version:
+        """Writes the model's binary; the version to add to the registry, or to `discard`.
+
+        Raises
+        ------
+        TooLarge, ArtifactRefused
+            The binary could not be loaded again.
+        """
+        key, parent, asked, now = training.key, training.parent, training.job.parameters, utc_now()
+        owner = Owner(user_id=key.user_id, model_id=new_id())
+        artifact = encode(model, owner=owner, key=self._key, max_size=self._max_bytes)
+        self._artifacts.put(owner.model_id, artifact.data)
+        return Version(
+            id=owner.model_id,
+            user_id=key.user_id,
+            track_name=key.track_name,
+            model_type=key.model_type,
+            model_name=asked.get("modelName") or (parent.model_name if parent else _name(key)),
+            model_version=training.number,
+            algorithm=model.algorithm,
+            is_active=True,
+            parent_id=parent.id if parent else None,
+            description=asked.get("description") or (parent.description if parent else ""),
+            model_metadata=_metadata(model, training, artifact, now),
+            training_session_ids=training.session_ids,
+            validation_results=training.validation,
+            feature_importance=model.feature_importance(),
+            model_size=artifact.size,
+            compressed_size=artifact.compressed_size,
+            sha256=artifact.sha256,
+            hmac=artifact.hmac,
+            training_duration=training.duration,
+            job_id=training.job.id,
+            created_at=now,
+            updated_at=now,
+        )
+
+    def discard(self, version: Version) -> None:
+        """Removes the binary of a version that was prepared and will not be added."""
+        self._artifacts.remove(version.id)
+
+    def load(self, version: Version) -> RacingModel[Any]:
+        """The version's model to predict with; all callers share it, so never learn with it.
+
+        Raises
+        ------
+        ModelNotFound
+            The version was removed meanwhile.
+        ArtifactRefused
+        """
+        loaded: RacingModel[Any] = self._cache.get(
+            version.id, lambda: self.load_copy(version), size=version.model_size
+        )
+        return loaded
+
+    def load_copy(self, version: Version) -> RacingModel[Any]:
+        """The version's model as an object of the caller's own, to learn with.
+
+        Raises
+        ------
+        ModelNotFound
+            The version was removed meanwhile.
+        ArtifactRefused
+        """
+        artifact = Artifact(
+            data=self._artifacts.read(version.id, size=version.compressed_size),
+            size=version.model_size,
+            compressed_size=version.compressed_size,
+            sha256=version.sha256,
+            hmac=version.hmac,
+            river_version=version.model_metadata["riverVersion"],
+        )
+        owner = Owner(user_id=version.user_id, model_id=version.id)
+        model: RacingModel[Any] = decode(artifact, owner=owner, keys=[self._key], max_size=self._max_bytes)
+        return model
+
+    def remove(self, user_id: str, model_id: str) -> None:
+        """Removes a version, then its binary.
+
+        Raises
+        ------
+        ModelNotFound
+        """
+        self._registry.remove(user_id, model_id)
+        self._remove_binary(model_id)
+
+    def remove_all(self, user_id: str) -> None:
+        """Removes a driver's versions, lineages and binaries."""
+        for model_id in self._registry.remove_all(user_id):
+            self._remove_binary(model_id)
+
+    def sweep(self, older_than: datetime) -> int:
+        """Removes binaries that no version refers to; how many. See `Artifacts.sweep`."""
+        return self._artifacts.sweep(older_than)
+
+    def _remove_binary(self, model_id: str) -> None:
+        self._artifacts.remove(model_id)
+        self._cache.drop(model_id)
+
+
+def _name(key: LineageKey) -> str:
+    return f"{key.track_name} {key.model_type.replace('_', ' ')}"
+
+
+def _metadata(
+    model: RacingModel[Any], training: Training, artifact: Artifact, now: datetime
+) -> dict[str, Any]:
+    metrics = model.metrics()
+    return {
+        "modelType": training.key.model_type.value,
+        "trainingSessionsCount": len(training.session_ids),
+        "lapsLearned": model.laps_learned,
+        **{name: metrics[name] for name in ("accuracy", "mse", "mae", "rmse")},
+        "features": list(model.features),
+        "hyperparameters": dict(model.hyperparameters),
+        "lastTrainingDate": now.isoformat().replace("+00:00", "Z"),
+        "performanceMetrics": metrics,
+        "riverVersion": artifact.river_version,
+    }

@@ -1,0 +1,44 @@
+"""Logs are JSON lines that name the request and hide secrets."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app import logs
+
+
+@pytest.fixture(autouse=True)
+def unconfigured() -> Iterator[None]:
+    """Takes back what `configure` did in a test."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    for handler in [handler for handler in root.handlers if isinstance(handler, logs.Handler)]:
+        root.removeHandler(handler)
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def test_our_lines_and_those_of_libraries_are_json_with_the_bound_request(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO")
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        structlog.get_logger("ours").info("job_done", laps=3, access_token="eyJ", db_password="p")
+        logging.getLogger("theirs").warning("slow %s", "query")
+        structlog.get_logger("ours").debug("too quiet")
+    ours, theirs = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (ours["event"], ours["laps"], ours["request_id"]) == ("job_done", 3, "r1")
+    assert (ours["access_token"], ours["db_password"]) == ("[hidden]", "[hidden]")
+    assert (theirs["event"], theirs["level"], theirs["request_id"]) == ("slow query", "warning", "r1")
+
+
+def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO")
+    logs.configure("INFO")
+    structlog.get_logger().error("failed", exc_info=ValueError("the cause"))
+    [line] = capsys.readouterr().err.splitlines()
+    assert "ValueError: the cause" in json.loads(line)["exception"]

@@ -1,0 +1,45 @@
+"""Settings come from the environment, and a missing or wrong one is named."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from app.errors import SettingInvalid, SettingMissing
+from app.settings import LocalSettings, Settings
+
+REQUIRED = {
+    "LAPWISE_MONGO_URL": "mongodb://user:hunter2@db/",
+    "LAPWISE_REDIS_URL": "redis://cache",
+    "LAPWISE_SECRET_KEY": "hunter3",
+    "LAPWISE_MODEL_KEY": "hunter4",
+}
+README = Path(__file__).parents[3] / "README.md"
+
+
+def test_required_settings_are_enough() -> None:
+    settings = Settings.from_environment(REQUIRED)
+    assert settings.queue_url == "redis://cache"
+    assert settings.access_token_seconds == 900
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_setting_is_named(name: str) -> None:
+    with pytest.raises(SettingMissing, match=name):
+        Settings.from_environment(REQUIRED | {name: " "})
+
+
+def test_a_setting_of_the_wrong_type_is_named() -> None:
+    with pytest.raises(SettingInvalid, match="LAPWISE_JOB_ATTEMPTS"):
+        Settings.from_environment(REQUIRED | {"LAPWISE_JOB_ATTEMPTS": "many"})
+
+
+def test_no_secret_is_in_the_repr() -> None:
+    assert "hunter" not in repr(Settings.from_environment(REQUIRED))
+
+
+@pytest.mark.parametrize("kind", [Settings, LocalSettings])
+def test_every_setting_is_in_the_readme(kind: type[Settings] | type[LocalSettings]) -> None:
+    readme = README.read_text()
+    missing = [field.name for field in fields(kind) if f"`LAPWISE_{field.name.upper()}`" not in readme]
+    assert missing == []

@@ -1,0 +1,32 @@
+"""The tasks: each calls one service method. The container is built in the child, after the fork."""
+
+from functools import cache
+
+from app.container import Container, build_container
+from app.settings import Settings
+from app.stores.queue import RUN_JOB, SWEEP, TIDY
+from workers import celery
+
+
+@cache
+def container() -> Container:
+    """This process's container."""
+    return build_container(Settings.from_environment())
+
+
+@celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]  # celery has no types
+def run_job(job_id: str) -> None:
+    """Runs a job, or the oldest that waits in its lineage."""
+    container().runs.run(job_id)
+
+
+@celery.task(name=SWEEP)  # type: ignore[untyped-decorator]
+def sweep() -> None:
+    """Takes over the jobs of dead workers and sends lost messages again."""
+    container().platform.sweep()
+
+
+@celery.task(name=TIDY)  # type: ignore[untyped-decorator]
+def tidy() -> None:
+    """Removes binaries that belong to no version."""
+    container().platform.tidy()
