@@ -15,7 +15,7 @@ _INTERACTING = 12  # with more parameters than this, pairs are left out
 _FOURIER = 60  # random features
 _HUBER_STEPS = 3
 _HUBER_LIMIT = 2.0  # residuals beyond this many standard deviations count less and less
-_EFFECT = 0.1  # prior deviation of an effect over half a parameter's range, share of the lap time
+_EFFECT = 0.01  # prior deviation of an effect over half a parameter's range, share of the lap time
 _SMALLEST_NOISE = 1e-4  # as a share of the lap time
 
 

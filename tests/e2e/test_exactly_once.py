@@ -25,7 +25,7 @@ from tests.factories import TRACK, session_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 
-LONG = 900  # laps of a session whose training lasts seconds, long enough to be killed in the middle
+LONG = 600  # laps of a session whose training lasts seconds, long enough to be killed in the middle
 
 
 def test_two_uploads_at_once_make_one_chain_in_which_each_is_learned_once(

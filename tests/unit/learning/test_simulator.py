@@ -1,7 +1,6 @@
 """The simulator keeps to its physics, repeats itself to the byte, and knows the best setup."""
 
 import gzip
-import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ from learning.simulator.physics import lap_speeds, lap_times
 from learning.simulator.tracks import find_track
 from learning.telemetry import read_session
 
-EVERYWHERE = list(itertools.product(TRACKS, CARS))
+EVERYWHERE = list(zip(TRACKS, CARS, strict=True))  # each track and each car once
 PRACTISED = 30  # sessions, after which there is next to nothing left to learn
 
 

@@ -2,11 +2,9 @@
 
 import pickle
 from functools import cache
-from typing import Any, cast
+from typing import Any
 
 import pytest
-import river.checks
-from river.base import Estimator
 
 from learning.errors import InvalidHyperparameters, InvalidInput, UnknownAlgorithm
 from learning.history import SHARES
@@ -18,7 +16,6 @@ from tests.unit.learning.driven import lap, session
 
 TYPES = ("lap_time_prediction", "sector_analysis", "setup_optimization")
 ENTRIES = [(kind, algorithm.name) for kind in TYPES for algorithm in algorithms(kind)]
-ESTIMATORS = [(kind, name) for kind, name in ENTRIES if kind != "sector_analysis"]  # those of lap times again
 SMALLEST = {"speed": 210.0, "throttle": 1.0, "brake": 0.0, "gear": 5, "track_position": 0.4}
 ROWS: list[dict[str, Any]] = [
     SMALLEST,
@@ -123,32 +120,6 @@ def test_a_bad_field_is_refused_by_name_and_row(trained: RacingModel[Any]) -> No
     assert pickle.dumps(trained, protocol=5) == before
 
 
-@pytest.mark.parametrize(("model_type", "algorithm"), ESTIMATORS)
-def test_the_estimator_passes_the_checks_of_river(
-    model_type: str, algorithm: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def laps(model: object, scale: int = 1) -> list[list[tuple[dict[str, Any], float]]]:
-        """In place of River's own data, whose features no lap has."""
-        driven = session(6 * min(scale, 3)).laps
-        return [[(_plain(one), one.lap_time or 0.0) for one in driven]]
-
-    def _plain(one: Any) -> dict[str, Any]:
-        if model_type == "setup_optimization":
-            wing = one.context["tyre_life"]
-            return {"wing": wing, "bar": wing % 3, "toe": wing % 5, "camber": 1.0}
-        whole = {
-            name: value.tolist() if hasattr(value, "tolist") else value
-            for name, value in whole_of(one).items()
-        }
-        moment = moment_of(one, 0.5)
-        return {str(name): value for name, value in (whole | moment).items()} | {
-            "splits": moment["splits"].tolist()
-        }
-
-    monkeypatch.setattr(river.checks, "_yield_datasets", laps)
-    river.checks.check_estimator(cast(Estimator, create_model(model_type, algorithm)._estimator))
-
-
 @pytest.mark.parametrize("algorithm", [entry.name for entry in algorithms("lap_time_prediction")])
 def test_an_estimator_answers_from_any_single_feature(algorithm: str) -> None:
     model: Any = pickle.loads(_pickled("lap_time_prediction", algorithm))  # noqa: S301 - our own
@@ -163,23 +134,6 @@ def test_the_scaler_of_river_has_seen_each_lap_ten_times(algorithm: str) -> None
     model: Any = pickle.loads(_pickled("lap_time_prediction", algorithm))  # noqa: S301 - our own
     (context,) = model._contexts.values()
     assert context.estimator.regressor["StandardScaler"].counts["progress"] == 10 * model.laps_learned == 200
-
-
-@pytest.mark.parametrize(("model_type", "algorithm"), ESTIMATORS)
-def test_the_model_stops_growing(model_type: str, algorithm: str) -> None:
-    smallest = {
-        name: parameter.minimum
-        for entry in algorithms(model_type)
-        if entry.name == algorithm
-        for name, parameter in entry.hyperparameters.items()
-        if name == "window"
-    }
-    model = create_model(model_type, algorithm, smallest)
-    sizes = []
-    for seed in range(4):
-        model.learn_session(session(12, seed=seed))
-        sizes.append(len(pickle.dumps(model, protocol=5)))
-    assert sizes[3] < 1.2 * sizes[2]
 
 
 def test_unknown_names_are_refused() -> None:

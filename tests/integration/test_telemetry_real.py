@@ -11,7 +11,7 @@ import pytest
 from learning.laps import SessionLaps, decode, encode
 from learning.telemetry import read_session
 
-DATA = Path(__file__).parents[4] / "shared" / "data" / "f1_testing"
+DATA = Path(__file__).parents[3] / "shared" / "data" / "f1_testing"
 
 pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason="the real sessions are not beside the project")
 
