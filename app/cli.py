@@ -1,5 +1,6 @@
 """The `lapwise` command; each command imports what it runs, so that none waits for the others' libraries."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -62,7 +63,9 @@ def demo(sessions: Path | None, keep: bool) -> None:
             _simulate(Path(folder), drivers=3, sessions=DEMO_SESSIONS, laps=20, seed=1)
         endpoints = platform.endpoints()
         run(endpoints["api"], sessions or Path(folder), console)
-        console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
+        console.print(
+            f"API and its docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True
+        )
         if keep:
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
 
@@ -71,8 +74,10 @@ def demo(sessions: Path | None, keep: bool) -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder.")
 @click.option("--drivers", type=click.IntRange(1, 99), default=3, show_default=True)
 @click.option("--sessions", type=click.IntRange(1, 999), default=4, show_default=True, help="Of each driver.")
-@click.option("--laps", type=click.IntRange(1, 999), default=20, show_default=True, help="Of each session.")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same gives the same files.")
+@click.option("--laps", type=click.IntRange(3, 999), default=20, show_default=True, help="Of each session.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1, show_default=True, help="The same gives the same files."
+)
 def simulate(out: Path, drivers: int, sessions: int, laps: int, seed: int) -> None:
     """Write simulated sessions, DRIVER_pN.csv.gz, each with its track, car and setup in DRIVER_pN.json."""
     out.mkdir(parents=True, exist_ok=True)
@@ -104,7 +109,8 @@ def main() -> None:
     try:
         cli()
     except (LapwiseError, LearningError) as exc:
-        click.echo(f"error: {exc.message}", err=True)
+        details = f" {json.dumps(dict(exc.details), default=str)}" if exc.details else ""
+        click.echo(f"error: {exc.message}{details}", err=True)
         sys.exit(1)
 
 

@@ -1,9 +1,10 @@
 """The Celery app; `celery -A workers worker` and `celery -A workers beat` find it here."""
 
 from functools import cache
+from importlib import import_module
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging
+from celery.signals import heartbeat_sent, setup_logging, worker_init
 
 from app.logs import configure
 from app.settings import Settings
@@ -16,6 +17,12 @@ celery.config_from_object("celery_config")
 @setup_logging.connect  # type: ignore[untyped-decorator]  # celery has no types
 def _configure_logs(**_: object) -> None:
     configure(Settings.from_environment().log_level)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _load_core(**_: object) -> None:
+    """Before the fork, so that children share the memory; beat and Flower never need the learning core."""
+    import_module("app.container")
 
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]

@@ -1,16 +1,21 @@
 """The tasks: each calls one service method. The container is built in the child, after the fork."""
 
 from functools import cache
+from typing import TYPE_CHECKING
 
-from app.container import Container, build_container
 from app.settings import Settings
 from app.stores.queue import RUN_JOB, SWEEP, TIDY
 from workers import celery
 
+if TYPE_CHECKING:
+    from app.container import Container
+
 
 @cache
-def container() -> Container:
+def container() -> "Container":
     """This process's container."""
+    from app.container import build_container  # a worker has it loaded; beat and Flower do without
+
     return build_container(Settings.from_environment())
 
 

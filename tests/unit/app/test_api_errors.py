@@ -19,6 +19,7 @@ from app.api.errors import status_of
 from learning import errors as learning_errors
 
 OPEN = {
+    ("GET", "/"),
     ("POST", "/auth/register"),
     ("POST", "/auth/login"),
     ("GET", "/healthz"),
