@@ -63,9 +63,7 @@ def demo(sessions: Path | None, keep: bool) -> None:
             _simulate(Path(folder), drivers=3, sessions=DEMO_SESSIONS, laps=20, seed=1)
         endpoints = platform.endpoints()
         run(endpoints["api"], sessions or Path(folder), console)
-        console.print(
-            f"API and its docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True
-        )
+        console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
         if keep:
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
 
@@ -75,9 +73,7 @@ def demo(sessions: Path | None, keep: bool) -> None:
 @click.option("--drivers", type=click.IntRange(1, 99), default=3, show_default=True)
 @click.option("--sessions", type=click.IntRange(1, 999), default=4, show_default=True, help="Of each driver.")
 @click.option("--laps", type=click.IntRange(3, 999), default=20, show_default=True, help="Of each session.")
-@click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="The same gives the same files."
-)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Same seed, same files.")
 def simulate(out: Path, drivers: int, sessions: int, laps: int, seed: int) -> None:
     """Write simulated sessions, DRIVER_pN.csv.gz, each with its track, car and setup in DRIVER_pN.json."""
     out.mkdir(parents=True, exist_ok=True)
