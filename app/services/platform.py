@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 
 from app.domain import Job, utc_now
-from app.errors import LeaseLost
 from app.services.jobs import backoff
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
@@ -16,6 +15,11 @@ from models_store.store import ModelStore
 
 ORPHAN_AGE = timedelta(days=1)  # longer than any job takes from its binary to its commit
 DISPATCH_AT_ONCE = 1_000  # messages one sweep sends at most
+WORKER_LOST = {
+    "code": "worker_lost",
+    "message": "the job's worker fell silent; another one takes the job over",
+    "details": {},
+}
 GIVEN_UP = {
     "code": "job_given_up",
     "message": "the job's worker died each time it was tried; ask for it again or remove the session",
@@ -83,12 +87,11 @@ class Platform:
 
     def _take_over(self, job: Job) -> None:
         log.warning("job_worker_lost", job_id=job.id, attempt=job.attempts)
-        try:
-            if job.cancel_requested:
-                self._status.save(self._jobs.end_cancelled(job))
-            elif job.attempts >= self._attempts:
-                self._status.save(self._jobs.fail(job, GIVEN_UP))
-            elif waiting := self._jobs.put_back(job, GIVEN_UP, backoff(job.attempts - 1)):
-                self._status.save(waiting)
-        except LeaseLost:
-            log.info("job_came_back", job_id=job.id)  # its worker was slow, not dead
+        if job.cancel_requested:
+            after = self._jobs.end_cancelled(job)
+        elif job.attempts >= self._attempts:
+            after = self._jobs.fail(job, GIVEN_UP)
+        else:
+            after = self._jobs.put_back(job, WORKER_LOST, backoff(job.attempts - 1))
+        if after:  # else its worker was slow, not dead, and has just ended it
+            self._status.save(after)

@@ -81,23 +81,23 @@ class Runs:
         if job is None:
             return
         self._status.save(job)
+        ended: Job | None = None
         with structlog.contextvars.bound_contextvars(job_id=job.id, attempt=job.attempts):
             try:
                 ended = self._perform(job)
             except LeaseLost:
                 log.warning("job_taken_over")
-                return
             except JobCancelled:
                 ended = self._jobs.end_cancelled(job)
             except Exception as exc:  # recorded for the driver, then left to the task to report
-                self._record_failure(job, exc)
+                ended = self._record_failure(job, exc)
                 if not isinstance(exc, LapwiseError | LearningError):
                     raise
-                return
             finally:
+                if ended:
+                    self._status.save(ended)
+                    log.info("job_left", status=ended.status.value, model_version=ended.model_version)
                 self._wake_next(job)
-            self._status.save(ended)
-            log.info("job_ended", status=ended.status.value, model_version=ended.model_version)
 
     def _perform(self, job: Job) -> Job:
         return self._validate(job) if job.kind is JobKind.VALIDATE else self._train(job)
@@ -223,14 +223,12 @@ class Runs:
     def _laps(self, session: Session) -> SessionLaps:
         return lap_files.decode(self._sessions.read_laps(session))
 
-    def _record_failure(self, job: Job, exc: Exception) -> None:
+    def _record_failure(self, job: Job, exc: Exception) -> Job | None:
+        """The job as it goes on, queued again or failed; None when it is no longer this worker's."""
         error = _described(exc)
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
-        if delay is None:
-            self._status.save(self._jobs.fail(job, error))
-        elif waiting := self._jobs.put_back(job, error, delay):
-            self._status.save(waiting)
+        return self._jobs.fail(job, error) if delay is None else self._jobs.put_back(job, error, delay)
 
     def _wake_next(self, job: Job) -> None:
         if job.lineage_id is None:

@@ -161,6 +161,7 @@ class JobStore:
         """
         ended = {
             "status": JobStatus.SUCCEEDED.value,
+            "error": None,  # of an attempt before
             "result": dict(result),
             "modelId": model_id,
             "modelVersion": model_version,
@@ -173,18 +174,13 @@ class JobStore:
             held = self._jobs.find_one(_held(job), {"_id": 1}, session=tx)
         raise JobCancelled if held else LeaseLost
 
-    def fail(self, job: Job, error: Mapping[str, Any]) -> Job:
-        """Gives a job up, with the reason."""
-        found = self._end(_held(job), {"status": JobStatus.FAILED.value, "error": dict(error)})
-        if found is None:
-            raise LeaseLost
-        return found
+    def fail(self, job: Job, error: Mapping[str, Any]) -> Job | None:
+        """Gives a job up, with the reason; None when it is no longer this worker's."""
+        return self._end(_held(job), {"status": JobStatus.FAILED.value, "error": dict(error)})
 
-    def end_cancelled(self, job: Job) -> Job:
-        found = self._end(_held(job), {"status": JobStatus.CANCELLED.value})
-        if found is None:
-            raise LeaseLost
-        return found
+    def end_cancelled(self, job: Job) -> Job | None:
+        """Ends a job its driver cancelled; None when it is no longer this worker's."""
+        return self._end(_held(job), {"status": JobStatus.CANCELLED.value})
 
     def put_back(self, job: Job, error: Mapping[str, Any], delay: timedelta) -> Job | None:
         """Queues a job whose attempt failed again; None when it is no longer this worker's."""

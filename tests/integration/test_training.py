@@ -181,7 +181,7 @@ def test_a_job_whose_worker_died_is_taken_over_by_the_sweep(settings: Settings, 
     with build_container(settings) as container:
         container.runs.run(job.id)
         done = container.jobs.get(DRIVER, job.id)
-        assert (done.status, done.attempts) == (JobStatus.SUCCEEDED, 2)
+        assert (done.status, done.attempts, done.error) == (JobStatus.SUCCEEDED, 2, None)
         assert active(container).training_session_ids == (session.id,)
 
 
