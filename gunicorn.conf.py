@@ -2,12 +2,18 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
-from app.settings import LocalSettings
+from app.errors import LapwiseError
+from app.settings import LocalSettings, Settings
 
 _settings = LocalSettings.from_environment()
+try:
+    Settings.from_environment()  # each worker reads them again; here a missing one ends the start in one line
+except LapwiseError as exc:
+    sys.exit(f"error: {exc.message}")
 
 bind = f"127.0.0.1:{_settings.port or 8000}"  # the Procfile opens it to the network
 worker_class = "gthread"
@@ -22,7 +28,9 @@ control_socket_disable = True  # it would be shared by every gunicorn of this us
 # Each process writes its figures there and any of them answers for all. prometheus_client reads this when it
 # is imported: after this file, in each worker, for the application is not preloaded.
 _metrics = Path(
-    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_settings.data_dir.resolve() / "run" / "metrics"))
+    os.environ.setdefault(
+        "PROMETHEUS_MULTIPROC_DIR", str(_settings.data_dir.resolve() / "run" / f"metrics-{_settings.port}")
+    )
 )
 
 

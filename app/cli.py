@@ -63,9 +63,12 @@ def demo(sessions: Path | None, keep: bool) -> None:
             _simulate(Path(folder), drivers=3, sessions=DEMO_SESSIONS, laps=20, seed=1)
         endpoints = platform.endpoints()
         run(endpoints["api"], sessions or Path(folder), console)
-        console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
         if keep:
+            console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
+        else:
+            console.print("stopping; with --keep (make demo KEEP=1) it goes on running")
+            console.print(f"the API docs were at {endpoints['api']}/docs, Flower at {endpoints['flower']}")
 
 
 @cli.command()

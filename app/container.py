@@ -21,6 +21,7 @@ from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
+from app.stores.migrating import is_migrated
 from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
@@ -124,6 +125,7 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
+            is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
             attempts=settings.job_attempts,
         ),

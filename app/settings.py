@@ -10,6 +10,7 @@ from app.errors import SettingInvalid, SettingMissing
 
 PREFIX = "LAPWISE_"
 MEBIBYTE = 1 << 20
+SHORTEST_SECRET = 16  # characters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,14 @@ class Settings:
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
     log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for name in ("secret_key", "model_key"):
+            if len(getattr(self, name)) < SHORTEST_SECRET:
+                variable = PREFIX + name.upper()
+                raise SettingInvalid(
+                    f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable
+                )
 
     @property
     def queue_url(self) -> str:

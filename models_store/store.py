@@ -173,7 +173,7 @@ def _metadata(
         **{name: metrics[name] for name in ("accuracy", "mse", "mae", "rmse")},
         "features": list(model.features),
         "hyperparameters": dict(model.hyperparameters),
-        "lastTrainingDate": now.isoformat().replace("+00:00", "Z"),
+        "lastTrainingDate": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "performanceMetrics": metrics,
         "riverVersion": artifact.river_version,
     }

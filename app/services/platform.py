@@ -33,6 +33,8 @@ class Platform:
 
     Parameters
     ----------
+    is_migrated
+        Whether the database has had every migration.
     restore
         Called when Redis has lost its memory: puts back what else MongoDB knows better.
     attempts
@@ -46,6 +48,7 @@ class Platform:
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
+        is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
         attempts: int,
     ) -> None:
@@ -53,6 +56,7 @@ class Platform:
         self._models = models
         self._status = status
         self._queue = queue
+        self._is_migrated = is_migrated
         self._restore = restore
         self._attempts = attempts
 
@@ -74,10 +78,11 @@ class Platform:
         log.info("orphans_removed", count=removed)
 
     def readiness(self) -> dict[str, bool]:
-        """Whether MongoDB, Redis and a worker answer."""
-        redis = self._status.answers()
+        """Whether MongoDB, Redis and a worker answer, and `lapwise migrate` has been run."""
+        mongo, redis = self._jobs.answers(), self._status.answers()
         return {
-            "mongo": self._jobs.answers(),
+            "mongo": mongo,
+            "migrations": mongo and self._is_migrated(),
             "redis": redis,
             "worker": redis and self._status.worker_answered_lately(),
         }

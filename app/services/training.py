@@ -160,7 +160,7 @@ def _check_sessions(sessions: list[Session], track_name: str, model_type: ModelT
         )
     if model_type == ModelType.SETUP_OPTIMIZATION and not any(session.setup for session in sessions):
         raise SetupMissing(
-            "none of these sessions has a setup; upload them with the field `setup`, the car's parameters",
+            "none of these sessions has a setup; remove them and upload them again with the field `setup`",
             sessionIds=["no session with a setup"],
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from pymongo.collection import Collection
+from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo_migrate.mongo_migrate import MongoMigrate
 
@@ -32,10 +33,21 @@ def migrate(mongo_url: str, database: str) -> None:
         lock = client[database][LOCK]
         _take(lock, holder)
         try:
-            folder = str(Path(migrations.__path__[0]))
-            MongoMigrate(client=client, database=database, migrations_dir=folder).upgrade()
+            MongoMigrate(client=client, database=database, migrations_dir=str(_folder())).upgrade()
         finally:
             lock.delete_one({"_id": LOCK, "holder": holder})
+
+
+def is_migrated(database: Database[Document]) -> bool:
+    """Whether every migration has been applied; without them nothing keeps duplicates out."""
+    known = {path.stem for path in _folder().glob("m*.py")}
+    with errors_translated():
+        applied = database["pymongo_migrate"].distinct("name", {"applied": {"$ne": None}})
+    return known <= set(applied)
+
+
+def _folder() -> Path:
+    return Path(migrations.__path__[0])
 
 
 def _take(lock: Collection[Document], holder: str) -> None:

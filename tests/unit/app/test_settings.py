@@ -11,8 +11,8 @@ from app.settings import LocalSettings, Settings
 REQUIRED = {
     "LAPWISE_MONGO_URL": "mongodb://user:hunter2@db/",
     "LAPWISE_REDIS_URL": "redis://cache",
-    "LAPWISE_SECRET_KEY": "hunter3",
-    "LAPWISE_MODEL_KEY": "hunter4",
+    "LAPWISE_SECRET_KEY": "hunter3 hunter3 hunter3",
+    "LAPWISE_MODEL_KEY": "hunter4 hunter4 hunter4",
 }
 README = Path(__file__).parents[3] / "README.md"
 
@@ -32,6 +32,13 @@ def test_a_missing_setting_is_named(name: str) -> None:
 def test_a_setting_of_the_wrong_type_is_named() -> None:
     with pytest.raises(SettingInvalid, match="LAPWISE_JOB_ATTEMPTS"):
         Settings.from_environment(REQUIRED | {"LAPWISE_JOB_ATTEMPTS": "many"})
+
+
+@pytest.mark.parametrize("name", ["LAPWISE_SECRET_KEY", "LAPWISE_MODEL_KEY"])
+def test_a_secret_that_could_be_guessed_is_refused_without_showing_it(name: str) -> None:
+    with pytest.raises(SettingInvalid, match=name) as refused:
+        Settings.from_environment(REQUIRED | {name: "swordfish"})
+    assert "swordfish" not in str(refused.value)
 
 
 def test_no_secret_is_in_the_repr() -> None:
