@@ -68,7 +68,7 @@ def build_container(settings: Settings) -> Container:
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
-    registry = ModelRegistry(client, database)
+    users, registry = Users(database), ModelRegistry(client, database)
     models = ModelStore(
         database,
         registry=registry,
@@ -77,9 +77,17 @@ def build_container(settings: Settings) -> Container:
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
-    training = Training(sessions=session_store, registry=registry, job_store=job_store, jobs=jobs)
+    training = Training(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        job_store=job_store,
+        jobs=jobs,
+    )
     sessions = Sessions(
         client=client,
+        users=users,
         sessions=session_store,
         job_store=job_store,
         jobs=jobs,
@@ -89,7 +97,7 @@ def build_container(settings: Settings) -> Container:
     # jobs first: a job that is running loses its lease and can leave nothing behind
     removers = (job_store.remove_all, upload_store.remove_all, session_store.remove_all, models.remove_all)
     accounts = Accounts(
-        users=Users(database),
+        users=users,
         families=TokenFamilies(database),
         revocations=Revocations(redis, settings.access_token_seconds),
         settings=settings,
@@ -102,6 +110,8 @@ def build_container(settings: Settings) -> Container:
         accounts=accounts,
         sessions=sessions,
         uploads=Uploads(
+            client=client,
+            users=users,
             uploads=upload_store,
             sessions=sessions,
             jobs=job_store,
@@ -122,6 +132,7 @@ def build_container(settings: Settings) -> Container:
         ),
         platform=Platform(
             jobs=job_store,
+            sessions=session_store,
             models=models,
             status=status,
             queue=queue,

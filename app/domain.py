@@ -88,10 +88,7 @@ class LapSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One upload of telemetry: some laps by one driver on one track.
-
-    `file_id` is the upload as it came, `laps_file_id` its laps as `learning.laps.encode` writes them.
-    """
+    """One upload of telemetry: some laps by one driver on one track."""
 
     id: str
     user_id: str
@@ -105,8 +102,6 @@ class Session:
     laps_count: int
     valid_laps_count: int
     best_lap_time: float | None
-    file_id: str
-    laps_file_id: str
     created_at: datetime
 
 
@@ -196,7 +191,9 @@ class Job:
     """One asynchronous piece of work.
 
     `automatic` marks a job made by an upload: it grows the version that is active when it starts, or starts
-    the lineage. `lease_token` names the attempt that holds the job; only its holder may finish it.
+    the lineage. `lease_token` names the attempt that holds the job; only its holder may finish it. After
+    a failed attempt nobody takes the job until `not_before`. `request_digest` tells whether the idempotency
+    key came again with the same request.
     """
 
     id: str
@@ -210,6 +207,7 @@ class Job:
     automatic: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
+    request_digest: str | None = None
     progress: Progress | None = None
     model_id: str | None = None
     model_version: str | None = None
@@ -219,6 +217,7 @@ class Job:
     cancel_requested: bool = False
     lease_token: str | None = None
     lease_until: datetime | None = None
+    not_before: datetime | None = None
     dispatches: int = 0
     dispatch_at: datetime | None = None
     queued_at: datetime

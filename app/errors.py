@@ -147,6 +147,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class TooManyStreams(LapwiseError):
+    """Too many jobs are being followed; close one, or poll the job instead."""
+
+    code = "too_many_streams"
+
+
 class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 

@@ -34,6 +34,7 @@ R = TypeVar("R")
 
 SERVER_SELECTION_MS = 5_000
 SOCKET_MS = 30_000
+PING_SECONDS = 1.0
 TRANSACTION_SECONDS = 20.0  # all its repeats together
 MAJORITY = WriteConcern("majority", wtimeout=10_000)
 _GONE = (
@@ -87,7 +88,8 @@ def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:
 def answers(client: Client) -> bool:
     """Whether MongoDB answers at once."""
     try:
-        client.admin.command("ping", maxTimeMS=1_000)
+        with pymongo.timeout(PING_SECONDS):
+            client.admin.command("ping")
     except PyMongoError:
         return False
     return True

@@ -4,9 +4,10 @@ import base64
 import binascii
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from bson import ObjectId
 from pymongo.collection import Collection
 
 from app.domain import Page
@@ -46,9 +47,9 @@ def _cursor(document: Document, by: str) -> str:
 def _after(by: str, cursor: str) -> Document:
     try:
         text, last_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        time = datetime.fromisoformat(text)
-    except (ValueError, TypeError, binascii.Error) as exc:
+        time = datetime.fromisoformat(text).astimezone(UTC)
+        if not ObjectId.is_valid(last_id):
+            raise ValueError("no id")
+    except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
         raise Invalid("the cursor is not one this list gave", cursor=["unknown cursor"]) from exc
-    if not isinstance(last_id, str):
-        raise Invalid("the cursor is not one this list gave", cursor=["unknown cursor"])
-    return {"$or": [{by: {"$lt": time}}, {by: time, "_id": {"$lt": last_id}}]}
+    return {"$or": [{by: {"$lt": time}}, {by: time, "_id": {"$lt": str(last_id)}}]}

@@ -212,7 +212,9 @@ def create_model(
     found = [pair for pair in entries if algorithm in (None, pair[0].name)]
     if not found:
         names = [entry.name for entry, _ in entries]
-        raise UnknownAlgorithm(f"{model_type} has no algorithm {algorithm!r}", algorithms=names)
+        raise UnknownAlgorithm(
+            f"{model_type} has no algorithm {algorithm!r}", algorithm=[f"must be one of {', '.join(names)}"]
+        )
     entry, model = found[0]
     values = _checked(entry, hyperparameters or {})
     return model(algorithm=entry.name, hyperparameters=values, estimator=entry.build(values, seed))

@@ -95,7 +95,7 @@ class ModelRegistry:
         LineageChanged
             The lineage has moved on since.
         """
-        key = _key(version)
+        key = key_of(version)
         changes = {"newestVersion": version.model_version, "activeModelId": version.id}
         try:
             moved = self._lineages.update_one(
@@ -123,8 +123,8 @@ class ModelRegistry:
             version = self._get(user_id, model_id, tx)
             if version.is_active:
                 return version
-            self._move(_key(version), {"activeModelId": model_id}, tx)
-            self._deactivate(_key(version), tx)
+            self._move(key_of(version), {"activeModelId": model_id}, tx)
+            self._deactivate(key_of(version), tx)
             self._activate(model_id, tx)
             return self._get(user_id, model_id, tx)
 
@@ -161,7 +161,7 @@ class ModelRegistry:
             changes: Document = {f"removed.{model_id}": version.parent_id}
             if version.is_active:
                 changes["activeModelId"] = self._successor(version, tx)
-            self._move(_key(version), changes, tx)
+            self._move(key_of(version), changes, tx)
             if version.is_active:
                 self._activate(changes["activeModelId"], tx)
 
@@ -194,7 +194,7 @@ class ModelRegistry:
         self._versions.update_many(_of(key) | {"isActive": True}, _now(is_active=False), session=tx)
 
     def _successor(self, removed: Version, tx: ClientSession) -> str | None:
-        key = _key(removed)
+        key = key_of(removed)
         left = {
             document["_id"]: _number(document["modelVersion"])
             for document in self._versions.find(_of(key), {"modelVersion": 1}, session=tx)
@@ -206,7 +206,8 @@ class ModelRegistry:
         return ancestor or max(left, key=lambda model_id: left[model_id], default=None)
 
 
-def _key(version: Version) -> LineageKey:
+def key_of(version: Version) -> LineageKey:
+    """The lineage a version belongs to."""
     return LineageKey(user_id=version.user_id, track_name=version.track_name, model_type=version.model_type)
 
 

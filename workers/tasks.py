@@ -33,5 +33,5 @@ def sweep() -> None:
 
 @celery.task(name=TIDY)  # type: ignore[untyped-decorator]
 def tidy() -> None:
-    """Removes binaries that belong to no version."""
+    """Removes files that belong to no version and no session."""
     container().platform.tidy()

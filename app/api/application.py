@@ -40,6 +40,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
         container = build_container(settings)
     app = _bare_app(container.settings)
     app.extensions[CONTAINER] = container
+    app.extensions[jobs.STREAMS] = jobs.Streams()
     app.extensions[health.METRICS] = metrics = Metrics(container.platform)
     init_errors(app)
     init_observe(app, metrics)

@@ -22,6 +22,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.Invalid: 422,
     app_errors.TooLarge: 413,
     app_errors.Unauthorized: 401,
+    app_errors.TooManyStreams: 429,
     app_errors.Unavailable: 503,
     app_errors.LapwiseError: 500,
     learning_errors.UnknownFormat: 415,
@@ -59,7 +60,7 @@ def error_answer(error: Exception) -> Response:
     error = _translated(getattr(error, "original_exception", None) or error)
     if isinstance(error, LapwiseError | LearningError):
         status, code = status_of(error), error.code
-        message, details = error.message, dict(error.details)
+        message, details = error.message, dict(error.details.get("fields", error.details))
     elif isinstance(error, HTTPException):
         status, code, message, headers = _of_http(error)
         details = {}
@@ -79,7 +80,7 @@ def shaped(
     response.status_code = status
     if status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
-    if status == 503:
+    if status in (429, 503):
         response.headers["Retry-After"] = RETRY_AFTER
     response.headers.update(headers)
     return response

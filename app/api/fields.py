@@ -48,10 +48,14 @@ class CamelSchema(Schema):
 class Text(fields.String):
     """Printable text of bounded length, without the white space around it."""
 
-    def __init__(self, longest: int, example: str, *, lines: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, longest: int, example: str, *, lines: bool = False, shortest: int = 1, **kwargs: Any
+    ) -> None:
         self._allowed = "\n\t" if lines else ""
         super().__init__(
-            validate=(Length(1, longest), self._check_printable), metadata={"example": example}, **kwargs
+            validate=(Length(shortest, longest), self._check_printable),
+            metadata={"example": example},
+            **kwargs,
         )
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> str:
@@ -60,6 +64,19 @@ class Text(fields.String):
     def _check_printable(self, value: str) -> None:
         if not all(letter.isprintable() or letter in self._allowed for letter in value):
             raise ValidationError("Control characters are not allowed.")
+
+
+class TrackName(Text):
+    """A track's name; one that could not stand in a path would make its models unreachable."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(100, "bahrain", **kwargs)
+
+    def _deserialize(self, *args: Any, **kwargs: Any) -> str:
+        name = super()._deserialize(*args, **kwargs)
+        if name.startswith("/") or name in (".", ".."):
+            raise ValidationError("Must not begin with / nor be . or ..")
+        return name
 
 
 class Id(fields.String):
@@ -159,7 +176,9 @@ class Setup(fields.Dict):
 
 
 class Rows(fields.Raw):
-    """Rows of telemetry as JSON objects, or with `or_one` a single one; a loop, for there are many.
+    """Rows of telemetry as JSON objects, or with `or_one`, of a model's input, a single one too.
+
+    Input may hold mappings, such as a setup. It is checked in a loop, for there are many rows.
 
     Loads a tuple of dicts.
     """
@@ -176,7 +195,11 @@ class Rows(fields.Raw):
         if not isinstance(rows, list):
             raise ValidationError("Not a list of objects.")
         Length(1, self._longest)(rows)
-        refused = {str(index): wrong for index, row in enumerate(rows) if (wrong := _wrong_in(row))}
+        refused = {
+            str(index): wrong
+            for index, row in enumerate(rows)
+            if (wrong := _wrong_in(row, mappings=self._or_one))
+        }
         if refused:
             raise ValidationError(dict(list(refused.items())[:10]))
         return tuple(rows)
@@ -218,7 +241,7 @@ def _check_id(value: str) -> None:
         raise ValidationError("Not an id: 24 hex characters.")
 
 
-def _wrong_in(row: Any) -> dict[str, list[str]] | list[str]:
+def _wrong_in(row: Any, *, mappings: bool) -> dict[str, list[str]] | list[str]:
     if not isinstance(row, dict):
         return ["Not an object."]
     if len(row) > MAX_ROW_FIELDS:
@@ -226,5 +249,5 @@ def _wrong_in(row: Any) -> dict[str, list[str]] | list[str]:
     return {
         name: ["Not a number, a text, or a list of these."]
         for name, value in row.items()
-        if not is_plain(value) or isinstance(value, dict)
+        if not is_plain(value) or (isinstance(value, dict) and not mappings)
     }

@@ -2,18 +2,52 @@
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from threading import Lock
+from typing import Any, cast
 
-from flask import Response, url_for
+from flask import Response, current_app, url_for
 from marshmallow import fields
 
 from app.api.blueprint import Blueprint
 from app.api.context import services, user_id
-from app.api.fields import CamelSchema, Count, Id, Ids, Text, Utc, page_of
+from app.api.fields import CamelSchema, Count, Id, Ids, Text, TrackName, Utc, page_of
 from app.domain import Job, JobKind, JobStatus, ModelType, Page
+from app.errors import TooManyStreams
 
 bp = Blueprint("jobs", __name__, url_prefix="/jobs", description="Asynchronous work and how far it is.")
+
+
+STREAMS = "lapwise-streams"
+STREAMS_AT_ONCE = 8  # each holds a thread of its process; the others must stay free for requests
+STREAMS_OF_ONE_DRIVER = 4
+
+
+class Streams:
+    """Counts a process's open streams, so that watchers cannot take all its threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._by_driver: Counter[str] = Counter()
+
+    def open(self, driver: str) -> None:
+        """Counts one more.
+
+        Raises
+        ------
+        TooManyStreams
+        """
+        with self._lock:
+            mine, all_of_them = self._by_driver[driver], self._by_driver.total()
+            if mine >= STREAMS_OF_ONE_DRIVER or all_of_them >= STREAMS_AT_ONCE:
+                raise TooManyStreams
+            self._by_driver[driver] += 1
+
+    def close(self, driver: str) -> None:
+        with self._lock:
+            self._by_driver[driver] -= 1
+            self._by_driver += Counter()  # drops who has none left
 
 
 class PageQuery(CamelSchema):
@@ -38,7 +72,7 @@ class JobSchema(CamelSchema):
     status = fields.Enum(JobStatus, by_value=True, required=True)
     progress = fields.Nested(ProgressSchema, required=True, allow_none=True)
     model_type = fields.Enum(ModelType, by_value=True, required=True)
-    track_name = Text(100, "bahrain", required=True)
+    track_name = TrackName(required=True)
     session_ids = Ids(required=True)
     model_id = Id(required=True, allow_none=True)
     model_version = fields.String(required=True, allow_none=True, metadata={"example": "1.0.3"})
@@ -77,11 +111,15 @@ def follow_job(id: str) -> Response:
     """The job at each change until it ends, as Server-Sent Events named `job`."""
     changes = services().jobs.watch(user_id(), id)
     first = next(changes)  # an unknown job is a 404 before anything is sent
-    return Response(
+    driver, streams = user_id(), cast(Streams, current_app.extensions[STREAMS])
+    streams.open(driver)
+    response = Response(
         _events(itertools.chain([first], changes)),
         mimetype="text/event-stream",
         headers={"X-Accel-Buffering": "no"},  # nginx would keep the events back
     )
+    response.call_on_close(lambda: streams.close(driver))
+    return response
 
 
 def accepted(job: Job) -> tuple[Job, dict[str, str]]:

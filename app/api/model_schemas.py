@@ -5,7 +5,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Range
 
-from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, Utc
+from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, TrackName, Utc
 from app.api.jobs import PageQuery
 from app.domain import IncrementRequest, ModelType, PredictRequest, TrainRequest
 
@@ -15,11 +15,11 @@ _METRICS = {"accuracy": 0.42, "mae": 0.31, "mse": 0.18, "rmse": 0.42}
 
 class TrainSchema(CamelSchema):
     makes = TrainRequest
-    track_name = Text(100, "bahrain", required=True)
+    track_name = TrackName(required=True)
     model_type = fields.Enum(ModelType, by_value=True, required=True)
     session_ids = Ids(required=True)
     model_name = Text(100, "My Bahrain")
-    description = Text(2_000, "Dry laps only.", lines=True)
+    description = Text(2_000, "Dry laps only.", lines=True, shortest=0)
     algorithm = Text(100, "linear")
     hyperparameters = Parameters({"learning_rate": 0.01})
 
@@ -39,7 +39,7 @@ class ValidateSchema(CamelSchema):
 
 class RenameSchema(CamelSchema):
     model_name = Text(100, "My Bahrain")
-    description = Text(2_000, "Dry laps only.", lines=True)
+    description = Text(2_000, "Dry laps only.", lines=True, shortest=0)
 
 
 class PredictOptions(Schema):
@@ -54,7 +54,7 @@ class PredictOptions(Schema):
 
 class PredictSchema(CamelSchema):
     model_id = Id()
-    track_name = Text(100, "bahrain")
+    track_name = TrackName()
     model_type = fields.Enum(ModelType, by_value=True)
     input_data = Rows(MAX_PREDICT_ROWS, or_one=True, required=True)
     prediction_options = fields.Nested(PredictOptions, load_default=dict)
@@ -82,14 +82,14 @@ class PredictionSchema(CamelSchema):
 class VersionSchema(CamelSchema):
     id = Id(required=True)
     user_id = Id(required=True)
-    track_name = Text(100, "bahrain", required=True)
+    track_name = TrackName(required=True)
     model_name = Text(100, "My Bahrain", required=True)
     model_version = fields.String(required=True, metadata={"example": "1.0.3"})
     model_type = fields.Enum(ModelType, by_value=True, required=True)
     algorithm = fields.String(required=True, metadata={"example": "linear"})
     is_active = fields.Boolean(required=True)
     parent_id = Id(required=True, allow_none=True)
-    description = Text(2_000, "Dry laps only.", lines=True, required=True)
+    description = Text(2_000, "Dry laps only.", lines=True, shortest=0, required=True)
     model_metadata = fields.Dict(
         required=True,
         metadata={"example": {"trainingSessionsCount": 4, "lapsLearned": 180, **_METRICS}},

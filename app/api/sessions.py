@@ -10,7 +10,7 @@ from werkzeug.datastructures import FileStorage
 
 from app.api.blueprint import Blueprint
 from app.api.context import services, user_id
-from app.api.fields import CamelSchema, Count, Flag, Id, Rows, Setup, Text, Utc, page_of
+from app.api.fields import CamelSchema, Count, Flag, Id, Rows, Setup, Text, TrackName, Utc, page_of
 from app.api.jobs import JobSchema, PageQuery
 from app.domain import Job, LapSummary, NewSession, Page, Session, UploadStart
 from app.errors import Invalid
@@ -31,7 +31,7 @@ def _check_file(value: Any) -> None:
 class SessionSchema(CamelSchema):
     id = Id(required=True)
     user_id = Id(required=True)
-    track_name = Text(100, "bahrain", required=True)
+    track_name = TrackName(required=True)
     session_name = Text(200, "Friday morning", required=True)
     car_model = Text(100, "ferrari_296_gt3", required=True, allow_none=True)
     setup = Setup(required=True)
@@ -51,7 +51,7 @@ class UploadedSchema(CamelSchema):
 
 class UploadForm(CamelSchema):
     file = Upload(required=True, validate=_check_file)
-    track_name = Text(100, "bahrain", required=True)
+    track_name = TrackName(required=True)
     session_name = Text(200, "Friday morning")
     car_model = Text(100, "ferrari_296_gt3")
     setup = Setup()
@@ -60,7 +60,7 @@ class UploadForm(CamelSchema):
 
 class UploadStartSchema(CamelSchema):
     session_name = Text(200, "Friday morning", required=True)
-    map_name = Text(100, "bahrain", required=True)
+    map_name = TrackName(required=True)
     user_email = Text(EMAIL_LENGTH, "max@example.org")
     car_model = Text(100, "ferrari_296_gt3")
     setup = Setup()
@@ -85,7 +85,7 @@ class CompleteSchema(CamelSchema):
 
 
 class SessionsQuery(PageQuery):
-    track_name = Text(100, "bahrain")
+    track_name = TrackName()
 
 
 class LapSchema(CamelSchema):

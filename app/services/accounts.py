@@ -138,6 +138,7 @@ class Accounts:
 
         The account goes last: a removal that was cut off is repeated by signing in and asking again.
         """
+        self._users.begin_removal(user_id, utc_now())
         self._logout_everywhere(user_id)
         for remover in self._removers:
             remover(user_id)

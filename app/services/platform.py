@@ -11,6 +11,7 @@ from app.services.jobs import backoff
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
+from app.stores.sessions import SessionStore
 from models_store.store import ModelStore
 
 ORPHAN_AGE = timedelta(days=1)  # longer than any job takes from its binary to its commit
@@ -45,6 +46,7 @@ class Platform:
         self,
         *,
         jobs: JobStore,
+        sessions: SessionStore,
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
@@ -53,6 +55,7 @@ class Platform:
         attempts: int,
     ) -> None:
         self._jobs = jobs
+        self._sessions = sessions
         self._models = models
         self._status = status
         self._queue = queue
@@ -73,8 +76,9 @@ class Platform:
             self._queue.send(job_id)
 
     def tidy(self) -> None:
-        """Removes the binaries that dead workers left without a version."""
-        removed = self._models.sweep(utc_now() - ORPHAN_AGE)
+        """Removes the files that dead processes left without a version or a session."""
+        older_than = utc_now() - ORPHAN_AGE
+        removed = self._models.sweep(older_than) + self._sessions.sweep(older_than)
         log.info("orphans_removed", count=removed)
 
     def readiness(self) -> dict[str, bool]:
@@ -97,6 +101,7 @@ class Platform:
         elif job.attempts >= self._attempts:
             after = self._jobs.fail(job, GIVEN_UP)
         else:
-            after = self._jobs.put_back(job, WORKER_LOST, backoff(job.attempts - 1))
+            delay = backoff(job.attempts) if job.attempts > 1 else timedelta(0)  # once may be chance
+            after = self._jobs.put_back(job, WORKER_LOST, delay)
         if after:  # else its worker was slow, not dead, and has just ended it
             self._status.save(after)

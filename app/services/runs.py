@@ -228,7 +228,9 @@ class Runs:
         error = _described(exc)
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
-        return self._jobs.fail(job, error) if delay is None else self._jobs.put_back(job, error, delay)
+        if delay is None:
+            return self._jobs.fail(job, error)
+        return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
 
     def _wake_next(self, job: Job) -> None:
         if job.lineage_id is None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from app.errors import LapNotFound, SessionExists
 from app.mongo import Client, in_transaction
 from app.services.jobs import Jobs
 from app.services.training import Training
+from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning import laps as lap_files
-from learning.laps import Lap, SessionLaps
+from learning.laps import Floats, Lap, SessionLaps
 from learning.telemetry import Limits, Recording, read_session
 
+STEPPED = ("gear", "sector_index", "in_pit", "lap_valid", "tyre_life")  # channels that jump, not flow
 Added = tuple[Session, tuple[Job, ...]]
 
 
@@ -28,6 +31,7 @@ class Sessions:
         self,
         *,
         client: Client,
+        users: Users,
         sessions: SessionStore,
         job_store: JobStore,
         jobs: Jobs,
@@ -35,11 +39,13 @@ class Sessions:
         limits: Limits,
     ) -> None:
         self._client = client
+        self._users = users
         self._sessions = sessions
         self._job_store = job_store
         self._jobs = jobs
         self._training = training
         self._limits = limits
+        self._reading = Lock()  # one at a time in a process: memory for a large file, not for many
 
     def add(self, user_id: str, new: NewSession, auto_train: bool) -> Added:
         """The session and the jobs that learn it; of bytes that came before, the session they made.
@@ -55,14 +61,15 @@ class Sessions:
         same = self._sessions.find_same(user_id, new.track_name, digest)
         if same is not None:
             return self._again(same, auto_train)
-        recording = read_session(new.path, limits=self._limits, car_model=new.car_model, setup=new.setup)
+        with self._reading:
+            recording = read_session(new.path, limits=self._limits, car_model=new.car_model, setup=new.setup)
         session = _session(user_id, new, digest, recording)
         self._sessions.write_files(session, new.path, lap_files.encode(recording.session))
         summaries = tuple(_summary(lap) for lap in recording.session.laps)
         try:
             jobs = in_transaction(self._client, lambda tx: self._record(session, summaries, auto_train, tx))
         except SessionExists:
-            self._sessions.remove_files(session)
+            self._sessions.remove_files(session.id)
             return self.add(user_id, new, auto_train)
         self._jobs.announce(*jobs)
         return session, jobs
@@ -96,8 +103,8 @@ class Sessions:
             raise LapNotFound
         shares = np.linspace(0.0, 1.0, points)
         channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
-        for name, values in lap.channels.items():
-            channels[name] = _rounded(_resampled(lap, values, shares))
+        for name in lap.channels:
+            channels[name] = _rounded(_resampled(lap, name, shares))
         return {
             "lap": lap.number,
             "lapTime": lap.lap_time,
@@ -108,13 +115,18 @@ class Sessions:
     def _record(
         self, session: Session, laps: tuple[LapSummary, ...], auto_train: bool, tx: ClientSession
     ) -> tuple[Job, ...]:
+        self._users.hold(session.user_id, tx=tx)
         self._sessions.add(session, laps, tx=tx)
-        return self._training.record_automatic(session, tx=tx) if auto_train else ()
+        return self._record_jobs(session, tx) if auto_train else ()
+
+    def _record_jobs(self, session: Session, tx: ClientSession) -> tuple[Job, ...]:
+        self._users.hold(session.user_id, tx=tx)
+        return self._training.record_automatic(session, tx=tx)
 
     def _again(self, session: Session, auto_train: bool) -> Added:
         jobs = self._job_store.automatic_for(session.user_id, session.id)
         if not jobs and auto_train:
-            jobs = in_transaction(self._client, lambda tx: self._training.record_automatic(session, tx=tx))
+            jobs = in_transaction(self._client, lambda tx: self._record_jobs(session, tx))
             self._jobs.announce(*jobs)
         return session, jobs
 
@@ -141,8 +153,6 @@ def _session(user_id: str, new: NewSession, digest: str, recording: Recording) -
         laps_count=len(laps.laps),
         valid_laps_count=len(times),
         best_lap_time=min(times, default=None),
-        file_id=new_id(),
-        laps_file_id=new_id(),
         created_at=now,
     )
 
@@ -161,11 +171,18 @@ def _summary(lap: Lap) -> LapSummary:
     )
 
 
-def _resampled(lap: Lap, values: Any, shares: Any) -> Any:
-    known = ~np.isnan(values)
-    if not known.any():
+def _resampled(lap: Lap, name: str, shares: Floats) -> Floats:
+    """A channel at shares of the lap: steps where it has steps, and to the end where the lap has one."""
+    known = ~np.isnan(lap.channels[name])
+    position, values = lap.position[known], lap.channels[name][known]
+    if not len(values):
         return np.full(len(shares), np.nan)
-    return np.interp(shares, lap.position[known], values[known], left=np.nan, right=np.nan)
+    if name in STEPPED:
+        resampled = values[np.maximum(np.searchsorted(position, shares, side="right") - 1, 0)].astype(float)
+    else:
+        resampled = np.interp(shares, position, values)
+    beyond = (shares < position[0]) | ((shares > position[-1]) & (lap.lap_time is None))
+    return np.where(beyond, np.nan, resampled)
 
 
 def _rounded(values: Any) -> list[float | None]:

@@ -1,6 +1,9 @@
 """Asking for training: checks a request, records it durably, then tells the workers."""
 
+import hashlib
+import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pymongo.client_session import ClientSession
@@ -15,19 +18,30 @@ from app.domain import (
     TrainRequest,
 )
 from app.errors import IdempotencyKeyReused, Invalid, SetupMissing
+from app.mongo import Client, in_transaction
 from app.services.jobs import Jobs, new_job
+from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning.zoo import create_model
-from models_store.registry import ModelRegistry
+from models_store.registry import ModelRegistry, key_of
 
 
 class Training:
     """Use cases that end in a training job."""
 
     def __init__(
-        self, *, sessions: SessionStore, registry: ModelRegistry, job_store: JobStore, jobs: Jobs
+        self,
+        *,
+        client: Client,
+        users: Users,
+        sessions: SessionStore,
+        registry: ModelRegistry,
+        job_store: JobStore,
+        jobs: Jobs,
     ) -> None:
+        self._client = client
+        self._users = users
         self._sessions = sessions
         self._registry = registry
         self._job_store = job_store
@@ -41,26 +55,8 @@ class Training:
         SessionNotFound, SetupMissing, Invalid, IdempotencyKeyReused
         learning.errors.UnknownAlgorithm, learning.errors.InvalidHyperparameters
         """
-        sessions = self._sessions.get_all(user_id, request.session_ids)
-        _check_sessions(sessions, request.track_name, request.model_type)
-        create_model(request.model_type, request.algorithm, request.hyperparameters)
-        key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
-        parameters = {
-            "modelName": request.model_name,
-            "description": request.description,
-            "algorithm": request.algorithm,
-            "hyperparameters": dict(request.hyperparameters),
-        }
-        return self._record(
-            new_job(
-                JobKind.TRAIN,
-                key,
-                _unique(request.session_ids),
-                lineage_id=key.id,
-                parameters=parameters,
-                idempotency_key=idempotency_key,
-            )
-        )
+        once = _Once(user_id, idempotency_key, _digest(JobKind.TRAIN, asdict(request)))
+        return self._repeated(once) or self._record(once, self._train_job(user_id, request))
 
     def increment(self, user_id: str, request: IncrementRequest, idempotency_key: str | None = None) -> Job:
         """A job that grows a version by the sessions it has not learned.
@@ -69,40 +65,20 @@ class Training:
         ------
         ModelNotFound, SessionNotFound, SetupMissing, Invalid, IdempotencyKeyReused
         """
-        base = self._registry.get_version(user_id, request.model_id)
-        sessions = self._sessions.get_all(user_id, request.session_ids)
-        _check_sessions(sessions, base.track_name, base.model_type)
-        _check_unchanged(request.training_parameters, base.model_metadata["hyperparameters"])
-        key = LineageKey(user_id=user_id, track_name=base.track_name, model_type=base.model_type)
-        parameters = {"baseModelId": base.id, "validateModel": request.validate_model}
-        return self._record(
-            new_job(
-                JobKind.INCREMENTAL_TRAINING,
-                key,
-                _unique(request.session_ids),
-                lineage_id=key.id,
-                parameters=parameters,
-                idempotency_key=idempotency_key,
-            )
-        )
+        once = _Once(user_id, idempotency_key, _digest(JobKind.INCREMENTAL_TRAINING, asdict(request)))
+        return self._repeated(once) or self._record(once, self._increment_job(user_id, request))
 
     def validate(
         self, user_id: str, model_id: str, session_ids: tuple[str, ...], idempotency_key: str | None = None
     ) -> Job:
-        """A job that measures a version on sessions without changing it."""
-        version = self._registry.get_version(user_id, model_id)
-        sessions = self._sessions.get_all(user_id, session_ids)
-        _check_sessions(sessions, version.track_name, version.model_type)
-        key = LineageKey(user_id=user_id, track_name=version.track_name, model_type=version.model_type)
-        return self._record(
-            new_job(
-                JobKind.VALIDATE,
-                key,
-                _unique(session_ids),
-                parameters={"modelId": model_id},
-                idempotency_key=idempotency_key,
-            )
-        )
+        """A job that measures a version on sessions without changing it.
+
+        Raises
+        ------
+        ModelNotFound, SessionNotFound, SetupMissing, Invalid, IdempotencyKeyReused
+        """
+        once = _Once(user_id, idempotency_key, _digest(JobKind.VALIDATE, [model_id, session_ids]))
+        return self._repeated(once) or self._record(once, self._validate_job(user_id, model_id, session_ids))
 
     def record_automatic(self, session: Session, *, tx: ClientSession) -> tuple[Job, ...]:
         """The jobs that learn a new upload, recorded in its transaction.
@@ -130,13 +106,71 @@ class Training:
         job = new_job(kind, key, (session.id,), lineage_id=key.id, automatic=True)
         return self._job_store.add(job, tx=tx)
 
-    def _record(self, job: Job) -> Job:
-        recorded = self._job_store.add(job)
-        if recorded.id == job.id:
-            self._jobs.announce(job)
-        elif _asked(recorded) != _asked(job):
+    def _train_job(self, user_id: str, request: TrainRequest) -> Job:
+        sessions = self._sessions.get_all(user_id, request.session_ids)
+        _check_sessions(sessions, request.track_name, request.model_type)
+        create_model(request.model_type, request.algorithm, request.hyperparameters)
+        key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
+        parameters = {
+            "modelName": request.model_name,
+            "description": request.description,
+            "algorithm": request.algorithm,
+            "hyperparameters": dict(request.hyperparameters),
+        }
+        ids = _unique(request.session_ids)
+        return new_job(JobKind.TRAIN, key, ids, lineage_id=key.id, parameters=parameters)
+
+    def _increment_job(self, user_id: str, request: IncrementRequest) -> Job:
+        base = self._registry.get_version(user_id, request.model_id)
+        sessions = self._sessions.get_all(user_id, request.session_ids)
+        _check_sessions(sessions, base.track_name, base.model_type)
+        _check_unchanged(request.training_parameters, base.model_metadata["hyperparameters"])
+        key, ids = key_of(base), _unique(request.session_ids)
+        parameters = {"baseModelId": base.id, "validateModel": request.validate_model}
+        return new_job(JobKind.INCREMENTAL_TRAINING, key, ids, lineage_id=key.id, parameters=parameters)
+
+    def _validate_job(self, user_id: str, model_id: str, session_ids: tuple[str, ...]) -> Job:
+        version = self._registry.get_version(user_id, model_id)
+        sessions = self._sessions.get_all(user_id, session_ids)
+        _check_sessions(sessions, version.track_name, version.model_type)
+        parameters = {"modelId": model_id}
+        return new_job(JobKind.VALIDATE, key_of(version), _unique(session_ids), parameters=parameters)
+
+    def _repeated(self, once: "_Once") -> Job | None:
+        """The job of an earlier request with the same key, whatever has changed since."""
+        if once.key is None:
+            return None
+        found = self._job_store.find_by_key(once.user_id, once.key)
+        if found and found.request_digest != once.digest:
             raise IdempotencyKeyReused
+        return found
+
+    def _record(self, once: "_Once", job: Job) -> Job:
+        marked = replace(job, idempotency_key=once.key, request_digest=once.digest)
+
+        def write(tx: ClientSession) -> Job:
+            self._users.hold(once.user_id, tx=tx)
+            return self._job_store.add(marked, tx=tx)
+
+        try:
+            recorded = in_transaction(self._client, write)
+        except IdempotencyKeyReused:  # the same key at the same moment: the other one was first
+            return self._repeated(once) or self._record(once, job)
+        self._jobs.announce(recorded)
         return recorded
+
+
+@dataclass(frozen=True)
+class _Once:
+    """A request that, repeated under its idempotency key, must answer the same job."""
+
+    user_id: str
+    key: str | None
+    digest: str
+
+
+def _digest(kind: JobKind, request: Any) -> str:
+    return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
 
 
 def _place(session: Session) -> tuple[str, str]:
@@ -145,10 +179,6 @@ def _place(session: Session) -> tuple[str, str]:
 
 def _unique(session_ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(session_ids))
-
-
-def _asked(job: Job) -> tuple[object, ...]:
-    return job.kind, job.track_name, job.model_type, job.session_ids, job.parameters
 
 
 def _check_sessions(sessions: list[Session], track_name: str, model_type: ModelType) -> None:

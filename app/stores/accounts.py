@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.domain import User
-from app.errors import EmailTaken
+from app.errors import EmailTaken, Unauthorized
 from app.mongo import Document, errors_translated, from_document, to_document
 
 
@@ -36,6 +37,23 @@ class Users:
 
     def find_by_email(self, email: str) -> User | None:
         return self._find({"email": email})
+
+    def hold(self, user_id: str, *, tx: ClientSession) -> None:
+        """Keeps an account from being removed while a transaction writes something of it.
+
+        Raises
+        ------
+        Unauthorized
+            It is being removed, or is gone.
+        """
+        held = self._users.update_one({"_id": user_id, "removedAt": None}, {"$inc": {"holds": 1}}, session=tx)
+        if not held.matched_count:
+            raise Unauthorized
+
+    def begin_removal(self, user_id: str, at: datetime) -> None:
+        """From now on nothing new is written of the account."""
+        with errors_translated():
+            self._users.update_one({"_id": user_id}, {"$set": {"removedAt": at}})
 
     def remove(self, user_id: str) -> None:
         with errors_translated():

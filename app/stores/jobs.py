@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pymongo
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.domain import Job, JobKind, JobStatus, Page, Progress, utc_now
-from app.errors import JobCancelled, JobFinished, JobNotFound, LeaseLost
+from app.errors import IdempotencyKeyReused, JobCancelled, JobFinished, JobNotFound, LeaseLost
 from app.mongo import Document, answers, errors_translated, from_document, to_document
 from app.paging import page_of
 
 DISPATCH_AFTER = timedelta(seconds=10)  # a queued job nobody took is sent again, later and later
 DISPATCH_AT_MOST = timedelta(minutes=5)
+COUNT_SECONDS = 2.0
 OLDEST_FIRST = [("queuedAt", 1), ("_id", 1)]
 _QUEUED, _RUNNING = JobStatus.QUEUED.value, JobStatus.RUNNING.value
 
@@ -39,15 +41,18 @@ class JobStore:
         self._jobs = database["jobs"]
         self._lease = lease
 
-    def add(self, job: Job, *, tx: ClientSession | None = None) -> Job:
-        """The job as recorded: an earlier one where its driver used the idempotency key before."""
+    def add(self, job: Job, *, tx: ClientSession) -> Job:
+        """Records a job.
+
+        Raises
+        ------
+        IdempotencyKeyReused
+            Its driver has used the key before.
+        """
         try:
-            with errors_translated(tx):
-                self._jobs.insert_one(_document(job), session=tx)
-        except DuplicateKeyError:
-            if tx is not None or job.idempotency_key is None:
-                raise
-            return self._one({"userId": job.user_id, "idempotencyKey": job.idempotency_key})
+            self._jobs.insert_one(_document(job), session=tx)
+        except DuplicateKeyError as exc:
+            raise IdempotencyKeyReused from exc
         return job
 
     def find_by_key(self, user_id: str, idempotency_key: str) -> Job | None:
@@ -88,7 +93,7 @@ class JobStore:
 
     def counts(self) -> dict[str, int]:
         """Jobs by status."""
-        with errors_translated():
+        with errors_translated(), pymongo.timeout(COUNT_SECONDS):
             found = self._jobs.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
             return {status.value: 0 for status in JobStatus} | {row["_id"]: row["count"] for row in found}
 
@@ -112,7 +117,7 @@ class JobStore:
             }
             try:
                 found = self._jobs.find_one_and_update(
-                    which | {"status": _QUEUED},
+                    which | {"status": _QUEUED, "$or": [{"notBefore": None}, {"notBefore": {"$lte": now}}]},
                     {"$set": taken, "$inc": {"attempts": 1}},
                     sort=OLDEST_FIRST,
                     return_document=ReturnDocument.AFTER,
@@ -182,13 +187,22 @@ class JobStore:
         """Ends a job its driver cancelled; None when it is no longer this worker's."""
         return self._end(_held(job), {"status": JobStatus.CANCELLED.value})
 
-    def put_back(self, job: Job, error: Mapping[str, Any], delay: timedelta) -> Job | None:
-        """Queues a job whose attempt failed again; None when it is no longer this worker's."""
+    def put_back(
+        self, job: Job, error: Mapping[str, Any], delay: timedelta, *, counts: bool = True
+    ) -> Job | None:
+        """Queues a job whose attempt failed again; None when it is no longer this worker's.
+
+        Nobody takes it before `delay` has passed; an attempt that does not count may be repeated without end.
+        """
         waiting = {"status": _QUEUED, "leaseToken": None, "leaseUntil": None, "error": dict(error)}
+        due = utc_now() + delay
         with errors_translated():
             found = self._jobs.find_one_and_update(
                 _held(job),
-                {"$set": waiting | {"dispatchAt": utc_now() + delay}},
+                {
+                    "$set": waiting | {"notBefore": due, "dispatchAt": due},
+                    "$inc": {"attempts": 0 if counts else -1},
+                },
                 return_document=ReturnDocument.AFTER,
             )
         return from_document(Job, found) if found else None

@@ -1,16 +1,17 @@
 """Keeps racing sessions: the documents, and in GridFS the upload as it came and its laps."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 
-from gridfs import GridFSBucket, NoFile
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
+from app.buckets import Bucket
 from app.domain import LapSummary, Page, Session
 from app.errors import SessionExists, SessionNotFound
-from app.mongo import MAJORITY, Document, errors_translated, from_document, to_document
+from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
 
 
@@ -20,27 +21,27 @@ class SessionStore:
     Parameters
     ----------
     database
-        Collections `sessions`, and the bucket `telemetry`.
+        Collection `sessions`, and the buckets `telemetry` and `laps`.
     """
 
     def __init__(self, database: Database[Document]) -> None:
         self._sessions = database["sessions"]
-        self._files = GridFSBucket(database, bucket_name="telemetry", write_concern=MAJORITY)
+        self._telemetry = Bucket(database, "telemetry", owners="sessions")
+        self._laps = Bucket(database, "laps", owners="sessions")
 
     def write_files(self, session: Session, upload: Path, laps: bytes) -> None:
-        """Puts a session's two files where its document will say they are."""
-        with errors_translated():
-            with upload.open("rb") as stream:
-                self._files.upload_from_stream_with_id(session.file_id, session.id, stream)
-            self._files.upload_from_stream_with_id(session.laps_file_id, session.id, laps)
+        """Puts the upload as it came and its laps where the session's document will find them."""
+        with upload.open("rb") as stream:
+            self._telemetry.put(session.id, stream)
+        self._laps.put(session.id, laps)
 
-    def remove_files(self, session: Session) -> None:
-        with errors_translated():
-            for file_id in (session.file_id, session.laps_file_id):
-                try:
-                    self._files.delete(file_id)
-                except NoFile:
-                    continue  # removed by an earlier call that was cut off
+    def remove_files(self, session_id: str) -> None:
+        self._telemetry.remove(session_id)
+        self._laps.remove(session_id)
+
+    def sweep(self, older_than: datetime) -> int:
+        """Removes files that no session has; how many. See `Bucket.sweep`."""
+        return self._telemetry.sweep(older_than) + self._laps.sweep(older_than)
 
     def add(self, session: Session, laps: Sequence[LapSummary], *, tx: ClientSession) -> None:
         """Adds a session.
@@ -99,20 +100,28 @@ class SessionStore:
         return tuple(from_document(LapSummary, lap) for lap in found["laps"])
 
     def read_laps(self, session: Session) -> bytes:
-        """The laps as `learning.laps.encode` wrote them."""
-        with errors_translated():
-            try:
-                return self._files.open_download_stream(session.laps_file_id).read()
-            except NoFile as exc:
-                raise SessionNotFound from exc
+        """The laps as `learning.laps.encode` wrote them.
+
+        Raises
+        ------
+        SessionNotFound
+            It was removed meanwhile.
+        """
+        laps = self._laps.get(session.id)
+        if laps is None:
+            raise SessionNotFound
+        return laps
 
     def remove(self, user_id: str, session_id: str) -> None:
-        session = self.get(user_id, session_id)
         with errors_translated():
-            self._sessions.delete_one({"_id": session_id, "userId": user_id})
-        self.remove_files(session)
+            removed = self._sessions.delete_one({"_id": session_id, "userId": user_id})
+        if not removed.deleted_count:
+            raise SessionNotFound
+        self.remove_files(session_id)
 
     def remove_all(self, user_id: str) -> None:
         with errors_translated():
-            for document in self._sessions.find({"userId": user_id}, {"laps": 0}):
-                self.remove(user_id, document["_id"])
+            ids = [found["_id"] for found in self._sessions.find({"userId": user_id}, {"_id": 1})]
+            for session_id in ids:
+                self._sessions.delete_one({"_id": session_id})
+                self.remove_files(session_id)

@@ -1,13 +1,15 @@
 """Keeps uploads that arrive in chunks, in MongoDB, so that they outlive a restart of the API."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from app.domain import UploadStart, new_id
+from app.domain import UploadStart, new_id, utc_now
 from app.errors import UploadFinished, UploadNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 
@@ -24,7 +26,11 @@ class Upload:
     setup: Mapping[str, float] = field(default_factory=dict)
     session_id: str | None = None
     job_ids: tuple[str, ...] = ()
+    completing_until: datetime | None = None
     created_at: datetime
+
+
+COMPLETING = timedelta(minutes=5)  # after it a call that never came back no longer keeps others out
 
 
 class UploadStore:
@@ -34,7 +40,7 @@ class UploadStore:
         self._uploads = database["uploads"]
         self._chunks = database["uploadchunks"]
 
-    def add(self, user_id: str, start: UploadStart, now: datetime) -> Upload:
+    def add(self, user_id: str, start: UploadStart, now: datetime, *, tx: ClientSession) -> Upload:
         upload = Upload(
             id=new_id(),
             user_id=user_id,
@@ -44,8 +50,7 @@ class UploadStore:
             setup=start.setup,
             created_at=now,
         )
-        with errors_translated():
-            self._uploads.insert_one(to_document(upload))
+        self._uploads.insert_one(to_document(upload), session=tx)
         return upload
 
     def get(self, user_id: str, upload_id: str) -> Upload:
@@ -55,17 +60,33 @@ class UploadStore:
             raise UploadNotFound
         return from_document(Upload, found)
 
-    def get_open(self, user_id: str, upload_id: str) -> Upload:
-        upload = self.get(user_id, upload_id)
-        if upload.session_id is not None:
-            raise UploadFinished
-        return upload
+    def put_chunk(self, upload: Upload, index: int, data: bytes, size: int, *, tx: ClientSession) -> None:
+        """Keeps a chunk, in place of an earlier one of the same index; `size` is before compression.
 
-    def put_chunk(self, upload: Upload, index: int, data: bytes, size: int) -> None:
-        """Keeps a chunk, in place of an earlier one of the same index; `size` is before compression."""
+        Raises
+        ------
+        UploadFinished
+            It is complete, or being completed: a chunk that is taken is never lost.
+        """
+        taken = self._uploads.update_one(_open(upload.id), {"$inc": {"writes": 1}}, session=tx)
+        if not taken.matched_count:
+            raise UploadFinished
         chunk: dict[str, Any] = {"uploadId": upload.id, "index": index, "data": data, "size": size}
+        self._chunks.replace_one({"_id": f"{upload.id}:{index}"}, chunk, upsert=True, session=tx)
+
+    @contextmanager
+    def completing(self, upload: Upload) -> Iterator[bool]:
+        """Whether this call may complete the upload; within it no other may, nor can chunks change."""
+        until = utc_now() + COMPLETING
         with errors_translated():
-            self._chunks.replace_one({"_id": f"{upload.id}:{index}"}, chunk, upsert=True)
+            claimed = self._uploads.update_one(_open(upload.id), {"$set": {"completingUntil": until}})
+        try:
+            yield claimed.matched_count == 1
+        finally:
+            if claimed.matched_count:
+                with errors_translated():
+                    ours = {"_id": upload.id, "completingUntil": until}
+                    self._uploads.update_one(ours, {"$set": {"completingUntil": None}})
 
     def chunk_sizes(self, upload: Upload) -> dict[int, int]:
         """The size before compression of each chunk that is there, by index."""
@@ -91,3 +112,8 @@ class UploadStore:
             ids = self._uploads.distinct("_id", {"userId": user_id})
             self._chunks.delete_many({"uploadId": {"$in": ids}})
             self._uploads.delete_many({"userId": user_id})
+
+
+def _open(upload_id: str) -> Document:
+    nobody = [{"completingUntil": None}, {"completingUntil": {"$lt": utc_now()}}]
+    return {"_id": upload_id, "sessionId": None, "$or": nobody}

@@ -3,7 +3,9 @@
 import gzip
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,31 @@ def test_jobs_are_followed_as_server_sent_events(driver: Client, files: Path) ->
         events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
     assert events[-1]["status"] == "succeeded"
     assert [event["id"] for event in events] == [job["id"]] * len(events)
+
+
+def test_watchers_cannot_take_all_of_the_api(driver: Client, files: Path) -> None:
+    job = driver.upload(session_file(files, laps=400, sample_rate=2.0), TRACK)["jobs"][0]
+    with ExitStack() as stack:
+        path = f"/jobs/{job['id']}/events"
+        answers = [stack.enter_context(driver._http.stream("GET", path)) for _ in range(20)]
+        statuses = Counter(answer.status_code for answer in answers)
+        assert statuses[429] >= 12, "at most four in each of two processes"
+        assert driver._http.get("/healthz", timeout=5).status_code == 200
+    driver.wait(job["id"])
+
+
+def test_a_setup_model_is_told_the_setup_of_now(driver: Client, files: Path) -> None:
+    ids = []
+    for index, wing in enumerate((2.0, 5.0, 8.0, 11.0), start=1):
+        path = session_file(files, index=index, setup={"rear_wing": wing})
+        ids.append(driver.upload(path, TRACK, setup={"rear_wing": wing}, auto_train=False)["session"]["id"])
+    body = {"trackName": TRACK, "modelType": "setup_optimization", "sessionIds": ids}
+    driver.wait(driver.call("POST", "/model/train", json=body)["id"])
+    answer = driver.predict(TRACK, "setup_optimization", {"setup": {"rear_wing": 3.0}})
+    assert 2.0 <= answer["predictions"]["recommended"]["rear_wing"] <= 11.0
+    with pytest.raises(ApiError) as refused:
+        driver.predict(TRACK, "setup_optimization", {"rear_wing": 3.0})
+    assert (refused.value.status, list(refused.value.details)) == (422, ["rear_wing"])
 
 
 def test_the_old_front_end_uploads_in_chunks_with_its_own_names(driver: Client, files: Path) -> None:

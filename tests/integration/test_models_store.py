@@ -441,7 +441,7 @@ def test_a_prepared_version_says_what_its_model_knows(store: ModelStore, model: 
         "rmse": metrics["rmse"],
         "features": list(model.features),
         "hyperparameters": model.hyperparameters,
-        "lastTrainingDate": made.created_at.isoformat().replace("+00:00", "Z"),
+        "lastTrainingDate": made.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "performanceMetrics": metrics,
         "riverVersion": metadata.version("river"),
     }

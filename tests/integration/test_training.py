@@ -1,13 +1,18 @@
 """Training as services and stores do it, on real servers, with the worker's calls made by hand."""
 
+import base64
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
+import polars as pl
 import pytest
+from pymongo.database import Database
 
 from app.container import Container, build_container
 from app.domain import (
@@ -18,6 +23,7 @@ from app.domain import (
     PredictRequest,
     Session,
     TrainRequest,
+    UploadStart,
     Version,
     new_id,
     utc_now,
@@ -31,14 +37,16 @@ from app.errors import (
     ModelNotFound,
     SessionNotFound,
     SetupMissing,
+    Unauthorized,
+    UploadFinished,
 )
 from app.services import runs
 from app.settings import Settings
 from app.stores.jobs import JobStore
-from learning.errors import InvalidHyperparameters, UnknownAlgorithm
-from tests.factories import TRACK, new_session
+from learning.errors import InvalidHyperparameters, LearningError, UnknownAlgorithm
+from tests.factories import TRACK, new_session, session_file
 
-DRIVER = new_id()
+DRIVER, STRANGER = new_id(), new_id()
 LAP_TIME = ModelType.LAP_TIME_PREDICTION
 FRAME = {"speed": 200.0, "throttle": 1.0, "brake": 0.0, "gear": 5, "trackPosition": 0.5}
 Upload = Callable[..., tuple[Session, tuple[Job, ...]]]
@@ -48,6 +56,13 @@ Upload = Callable[..., tuple[Session, tuple[Job, ...]]]
 def container(settings: Settings) -> Iterator[Container]:
     with build_container(settings) as built:
         yield built
+
+
+@pytest.fixture(autouse=True)
+def drivers(database: Database[dict[str, Any]]) -> None:
+    """Two accounts: whoever has none can own nothing."""
+    for user_id in (DRIVER, STRANGER):
+        database["users"].insert_one({"_id": user_id, "email": user_id})
 
 
 @pytest.fixture
@@ -324,7 +339,7 @@ def test_every_model_type_trains_and_predicts(
 
 def test_requests_are_checked_before_anything_is_recorded(container: Container, upload: Upload) -> None:
     session, _ = upload(1, auto_train=False)
-    stranger, _ = upload(2, auto_train=False, user_id=new_id())
+    stranger, _ = upload(2, auto_train=False, user_id=STRANGER)
     asked = TrainRequest(track_name=TRACK, model_type=LAP_TIME, session_ids=(session.id,))
     with pytest.raises(SessionNotFound, match="not yours"):
         container.training.train(DRIVER, replace(asked, session_ids=(stranger.id,)))
@@ -349,6 +364,96 @@ def test_an_idempotency_key_gives_the_same_job_and_refuses_another_request(
     with pytest.raises(IdempotencyKeyReused):
         container.training.train(DRIVER, replace(asked, session_ids=(second.id,)), "key-1")
     assert container.training.train(DRIVER, asked, "key-2").id != job.id
+
+
+def test_a_repeated_request_answers_its_job_even_when_its_sessions_are_gone(
+    container: Container, upload: Upload
+) -> None:
+    session, _ = upload(1, auto_train=False)
+    asked = TrainRequest(track_name=TRACK, model_type=LAP_TIME, session_ids=(session.id,))
+    job = container.training.train(DRIVER, asked, "key")
+    container.sessions.remove(DRIVER, session.id)
+    assert container.training.train(DRIVER, asked, "key").id == job.id
+
+
+def test_a_failed_attempt_is_not_repeated_before_its_time(container: Container, upload: Upload) -> None:
+    _, (job,) = upload(1)
+    jobs: JobStore = container.runs._jobs
+    held = jobs.claim(job.id)
+    assert held is not None
+    waiting = jobs.put_back(held, {}, timedelta(seconds=60), counts=False)
+    assert waiting is not None
+    assert waiting.attempts == 0
+    assert jobs.claim(job.id) is None
+
+
+def test_nothing_is_stored_of_a_driver_who_is_leaving(container: Container, upload: Upload) -> None:
+    container.accounts.remove(DRIVER)
+    with pytest.raises(Unauthorized):
+        upload(1)
+    with pytest.raises(Unauthorized):
+        container.uploads.start(DRIVER, UploadStart(session_name="late", track_name=TRACK))
+    container.platform._sessions.sweep(utc_now() + timedelta(minutes=1))
+    database = container.runs._sessions._sessions.database
+    for name in ("sessions", "jobs", "uploads", "telemetry.files", "laps.files"):
+        assert database[name].count_documents({}) == 0, name
+
+
+def test_the_sweep_takes_files_without_a_session_and_no_others(container: Container, upload: Upload) -> None:
+    session, _ = upload(1)
+    gone, _ = upload(2)
+    database = container.runs._sessions._sessions.database
+    database["sessions"].delete_one({"_id": gone.id})  # as if its process had died before the commit
+    assert container.platform._sessions.sweep(utc_now() + timedelta(minutes=1)) == 2
+    assert database["telemetry.files"].distinct("_id") == [session.id]
+    assert container.sessions.trace(DRIVER, session.id, 2, 11)["channels"]["speed"][5] > 0
+
+
+def test_many_calls_that_complete_an_upload_at_once_make_one_whole_session(
+    container: Container, tmp_path: Path
+) -> None:
+    rows = pl.read_csv(session_file(tmp_path, laps=6)).to_dicts()
+    upload_id = container.uploads.start(DRIVER, UploadStart(session_name="chunks", track_name=TRACK))
+    for index, start in enumerate(range(0, len(rows), 200)):
+        container.uploads.add_chunk(DRIVER, upload_id, index, rows[start : start + 200])
+    together = Barrier(8)
+
+    def complete(_: int) -> Session:
+        together.wait()
+        return container.uploads.complete(DRIVER, upload_id, False)[0]
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        sessions = list(pool.map(complete, range(8)))
+    assert {session.id for session in sessions} == {sessions[0].id}
+    assert sessions[0].laps_count == 6
+    with pytest.raises(UploadFinished):
+        container.uploads.add_chunk(DRIVER, upload_id, 0, rows[:200])
+
+
+def test_an_upload_that_cannot_be_read_stays_open_for_better_chunks(
+    container: Container, tmp_path: Path
+) -> None:
+    rows = pl.read_csv(session_file(tmp_path)).to_dicts()
+    upload_id = container.uploads.start(DRIVER, UploadStart(session_name="chunks", track_name=TRACK))
+    container.uploads.add_chunk(DRIVER, upload_id, 0, [{"speed": 1.0}])
+    with pytest.raises(LearningError):
+        container.uploads.complete(DRIVER, upload_id, False)
+    container.uploads.add_chunk(DRIVER, upload_id, 0, rows)
+    session, _ = container.uploads.complete(DRIVER, upload_id, False)
+    assert session.laps_count == 4
+
+
+def test_a_cursor_of_ones_own_making_is_refused(container: Container) -> None:
+    made_up = (
+        '["0001-01-01T00:00:00+23:59","x"]',
+        '["9999-12-31T23:59:59-23:59","x"]',
+        '["2026-01-01T00:00:00","\\ud800"]',
+        "[]",
+        "{}",
+    )
+    for text in made_up:
+        with pytest.raises(Invalid, match="cursor"):
+            container.jobs.page(DRIVER, cursor=base64.urlsafe_b64encode(text.encode()).decode())
 
 
 def test_validation_measures_without_changing_the_model(container: Container, upload: Upload) -> None:
@@ -398,7 +503,7 @@ def test_deleting_an_account_in_mid_training_leaves_nothing(
     monkeypatch.setattr(container.runs, "_learn", leave_meanwhile)
     container.runs.run(job.id)
     database = container.runs._sessions._sessions.database
-    for name in ("sessions", "jobs", "aimodels", "lineages", "models.files", "telemetry.files"):
+    for name in ("sessions", "jobs", "aimodels", "lineages", "models.files", "telemetry.files", "laps.files"):
         assert database[name].count_documents({}) == 0, name
 
 

@@ -65,8 +65,6 @@ def session() -> Session:
         laps_count=2,
         valid_laps_count=1,
         best_lap_time=101.5,
-        file_id="f",
-        laps_file_id="g",
         created_at=NOON,
     )
 

@@ -1,0 +1,74 @@
+"""GridFS buckets whose files each belong to the document of the same id in another collection."""
+
+from datetime import datetime
+from typing import BinaryIO
+
+from bson import ObjectId
+from gridfs import GridFSBucket, NoFile
+from pymongo.database import Database
+
+from app.mongo import MAJORITY, Document, errors_translated
+
+
+class Bucket:
+    """Files of all drivers.
+
+    Parameters
+    ----------
+    name
+        Of the bucket.
+    owners
+        The collection whose documents the files belong to; a file is written before its document.
+    """
+
+    def __init__(self, database: Database[Document], name: str, *, owners: str) -> None:
+        self._files = GridFSBucket(database, bucket_name=name, write_concern=MAJORITY)
+        self._chunks = database[f"{name}.chunks"]
+        self._owners = owners
+
+    def put(self, file_id: str, source: bytes | BinaryIO) -> None:
+        with errors_translated():
+            self._files.upload_from_stream_with_id(file_id, file_id, source)
+
+    def get(self, file_id: str) -> bytes | None:
+        """The whole file; None where there is none."""
+        with errors_translated():
+            try:
+                return self._files.open_download_stream(file_id).read()
+            except NoFile:
+                return None
+
+    def remove(self, file_id: str) -> None:
+        """Removes the file, or what an earlier removal or a broken-off upload left of it."""
+        with errors_translated():
+            try:
+                self._files.delete(file_id)
+            except NoFile:
+                return  # delete has removed what chunks there were
+
+    def sweep(self, older_than: datetime) -> int:
+        """Removes files that no document has; how many.
+
+        Ids tell when they were made, so a broken-off upload, which has no date, is found like the rest.
+
+        Parameters
+        ----------
+        older_than
+            Must lie further back than any file may wait for its document to be committed.
+        """
+        with errors_translated():
+            orphans = [found["_id"] for found in self._chunks.aggregate(self._orphans(older_than))]
+        for file_id in orphans:
+            self.remove(file_id)
+        return len(orphans)
+
+    def _orphans(self, older_than: datetime) -> list[Document]:
+        newest = str(ObjectId.from_datetime(older_than))
+        owner = {"from": self._owners, "localField": "_id", "foreignField": "_id", "as": "owners"}
+        return [
+            {"$match": {"files_id": {"$lt": newest}}},
+            {"$group": {"_id": "$files_id"}},
+            {"$lookup": owner},
+            {"$match": {"owners": []}},
+            {"$project": {"_id": 1}},
+        ]
