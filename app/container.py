@@ -133,6 +133,7 @@ def build_container(settings: Settings) -> Container:
         platform=Platform(
             jobs=job_store,
             sessions=session_store,
+            uploads=upload_store,
             models=models,
             status=status,
             queue=queue,

@@ -26,7 +26,7 @@ INDEXES = {
             [("userId", UP), ("trackName", UP), ("createdAt", DOWN), ("_id", DOWN)], name="newest_of_track"
         ),
     ],
-    "uploads": [IndexModel([("userId", UP)], name="user")],
+    "uploads": [IndexModel([("userId", UP)], name="user"), IndexModel([("createdAt", UP)], name="age")],
     "uploadchunks": [IndexModel([("uploadId", UP), ("index", UP)], name="order", unique=True)],
     "jobs": [
         IndexModel(

@@ -15,11 +15,11 @@ from app.api.jobs import JobSchema, PageQuery
 from app.domain import Job, LapSummary, NewSession, Page, Session, UploadStart
 from app.errors import Invalid
 from app.services.accounts import EMAIL_LENGTH, normalised
+from app.services.uploads import MAX_CHUNKS
 
 bp = Blueprint("sessions", __name__, url_prefix="/racing-session", description="Telemetry and its laps.")
 
 CHUNK_ROWS = 200_000
-MAX_CHUNKS = 10_000
 TRACE_POINTS = 2_000
 
 

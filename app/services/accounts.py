@@ -118,7 +118,8 @@ class Accounts:
         self._revocations.add(family_id)
 
     def is_revoked(self, family_id: str) -> bool:
-        return self._revocations.has(family_id)
+        revoked = self._revocations.find(family_id)
+        return self._families.is_revoked(family_id) if revoked is None else revoked
 
     def get(self, user_id: str) -> User:
         """The account behind a token.

@@ -12,8 +12,10 @@ from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
 from app.stores.sessions import SessionStore
+from app.stores.uploads import UploadStore
 from models_store.store import ModelStore
 
+UPLOAD_AGE = timedelta(days=7)  # a client that sends a session in chunks comes back before
 ORPHAN_AGE = timedelta(days=1)  # longer than any job takes from its binary to its commit
 DISPATCH_AT_ONCE = 1_000  # messages one sweep sends at most
 WORKER_LOST = {
@@ -47,6 +49,7 @@ class Platform:
         *,
         jobs: JobStore,
         sessions: SessionStore,
+        uploads: UploadStore,
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
@@ -56,6 +59,7 @@ class Platform:
     ) -> None:
         self._jobs = jobs
         self._sessions = sessions
+        self._uploads = uploads
         self._models = models
         self._status = status
         self._queue = queue
@@ -76,10 +80,11 @@ class Platform:
             self._queue.send(job_id)
 
     def tidy(self) -> None:
-        """Removes the files that dead processes left without a version or a session."""
+        """Removes files that dead processes left without a document, and old uploads in chunks."""
         older_than = utc_now() - ORPHAN_AGE
         removed = self._models.sweep(older_than) + self._sessions.sweep(older_than)
-        log.info("orphans_removed", count=removed)
+        stale = self._uploads.remove_older(utc_now() - UPLOAD_AGE)
+        log.info("tidied", files=removed, uploads=stale)
 
     def readiness(self) -> dict[str, bool]:
         """Whether MongoDB, Redis and a worker answer, and `lapwise migrate` has been run."""

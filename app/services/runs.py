@@ -214,6 +214,7 @@ class Runs:
             "modelId": version.id,
             "modelVersion": version.model_version,
             "metrics": Report.merged(tuple(reports.values())).as_dict(),
+            "missingSessionIds": [one for one in job.session_ids if one not in sessions],
             "sessions": {session_id: report.as_dict() for session_id, report in reports.items()},
         }
         return self._jobs.succeed(

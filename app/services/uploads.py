@@ -61,8 +61,6 @@ class Uploads:
         ------
         UploadNotFound, UploadFinished, TooLarge
         """
-        if index >= MAX_CHUNKS:
-            raise Invalid(f"at most {MAX_CHUNKS} chunks; send larger ones", chunkIndex=["too high"])
         upload = self._uploads.get(user_id, upload_id)
         lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
         data = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)

@@ -90,6 +90,11 @@ class TokenFamilies:
         with errors_translated():
             self._families.update_one({"_id": family_id, "revokedAt": None}, {"$set": {"revokedAt": at}})
 
+    def is_revoked(self, family_id: str) -> bool:
+        """Whether the family was revoked, or is gone."""
+        with errors_translated():
+            return self._families.find_one({"_id": family_id, "revokedAt": None}, {"_id": 1}) is None
+
     def of_user(self, user_id: str) -> Iterator[str]:
         with errors_translated():
             for family in self._families.find({"userId": user_id}, {"_id": 1}):

@@ -18,7 +18,7 @@ REDIS_TIMEOUT = 3.0  # seconds, to connect and for each call
 KEPT_SECONDS = 24 * 3600  # a job that has ended
 FRESH_SECONDS = 5  # one that has not: a change that could not be shown heals by itself
 WORKER_SEEN_SECONDS = 15
-_EPOCH = "lapwise:epoch"
+EPOCH = "lapwise:epoch"  # gone when Redis has lost its memory
 _WORKER = "lapwise:worker-seen"
 _TIMES = ("leaseUntil", "dispatchAt", "queuedAt", "startedAt", "finishedAt")
 log = structlog.get_logger()
@@ -60,18 +60,14 @@ class JobStatusStore:
             self._redis.set(_key(job.id), _dumped(job), ex=_kept(job), nx=True)
         return job
 
-    def remove(self, job_id: str) -> None:
-        with errors_translated():
-            self._redis.delete(_key(job_id))
-
     def has_forgotten(self) -> bool:
         """Whether Redis was emptied, or restarted empty, since `mark` was called."""
         with errors_translated():
-            return not self._redis.exists(_EPOCH)
+            return not self._redis.exists(EPOCH)
 
     def mark(self) -> None:
         with errors_translated():
-            self._redis.set(_EPOCH, "1")
+            self._redis.set(EPOCH, "1")
 
     def worker_seen(self) -> None:
         """Called by each worker at every heartbeat."""

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from app.stores.job_status import errors_translated
+from app.stores.job_status import EPOCH, errors_translated
 
 MINTING_SECONDS = 60  # a token that was being made while its family was revoked lives longer by less
 
@@ -24,9 +24,11 @@ class Revocations:
         with errors_translated():
             self._redis.set(_key(family_id), "1", ex=self.seconds)
 
-    def has(self, family_id: str) -> bool:
+    def find(self, family_id: str) -> bool | None:
+        """Whether the family is revoked; None when Redis was emptied and cannot know."""
         with errors_translated():
-            return bool(self._redis.exists(_key(family_id)))
+            revoked, remembers = self._redis.mget(_key(family_id), EPOCH)
+        return True if revoked else False if remembers else None
 
 
 def _key(family_id: str) -> str:

@@ -107,6 +107,14 @@ class UploadStore:
             )
             self._chunks.delete_many({"uploadId": upload.id})
 
+    def remove_older(self, than: datetime) -> int:
+        """Removes uploads begun before a time, complete or given up, and what there is of their chunks."""
+        with errors_translated():
+            ids = [found["_id"] for found in self._uploads.find({"createdAt": {"$lt": than}}, {"_id": 1})]
+            self._chunks.delete_many({"uploadId": {"$in": ids}})
+            self._uploads.delete_many({"_id": {"$in": ids}})
+        return len(ids)
+
     def remove_all(self, user_id: str) -> None:
         with errors_translated():
             ids = self._uploads.distinct("_id", {"userId": user_id})

@@ -443,6 +443,18 @@ def test_an_upload_that_cannot_be_read_stays_open_for_better_chunks(
     assert session.laps_count == 4
 
 
+def test_old_uploads_in_chunks_are_tidied_away(container: Container) -> None:
+    upload_id = container.uploads.start(DRIVER, UploadStart(session_name="given up", track_name=TRACK))
+    container.uploads.add_chunk(DRIVER, upload_id, 0, [{"speed": 1.0}])
+    database = container.runs._sessions._sessions.database
+    container.platform.tidy()
+    assert database["uploadchunks"].count_documents({}) == 1
+    old = utc_now() - timedelta(days=8)
+    database["uploads"].update_one({"_id": upload_id}, {"$set": {"createdAt": old}})
+    container.platform.tidy()
+    assert database["uploads"].count_documents({}) == database["uploadchunks"].count_documents({}) == 0
+
+
 def test_a_cursor_of_ones_own_making_is_refused(container: Container) -> None:
     made_up = (
         '["0001-01-01T00:00:00+23:59","x"]',
