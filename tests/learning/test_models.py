@@ -14,7 +14,7 @@ from learning.model import Report
 from learning.references import References
 from learning.setup_surface import SetupSurface
 from learning.zoo import create_model
-from tests.unit.learning.driven import invalid, lap, session
+from tests.learning.driven import invalid, lap, session
 
 FRAME = {"speed": 200.0, "throttle": 1.0, "brake": 0.0, "gear": 5}
 

@@ -12,7 +12,7 @@ from learning.laps import GRID
 from learning.model import RacingModel
 from learning.moments import moment_of, whole_of
 from learning.zoo import algorithms, create_model
-from tests.unit.learning.driven import lap, session
+from tests.learning.driven import lap, session
 
 TYPES = ("lap_time_prediction", "sector_analysis", "setup_optimization")
 ENTRIES = [(kind, algorithm.name) for kind in TYPES for algorithm in algorithms(kind)]
@@ -141,7 +141,7 @@ def test_unknown_names_are_refused() -> None:
         create_model("tyre_wear")
     with pytest.raises(UnknownAlgorithm) as refused:
         create_model("sector_analysis", "oracle")
-    assert "expert_mixture" in refused.value.details["algorithms"]
+    assert "expert_mixture" in refused.value.details["algorithm"][0]
 
 
 def test_every_bad_hyperparameter_is_named() -> None:

@@ -9,7 +9,7 @@ from river.base import Estimator
 
 from learning.moments import moment_of, whole_of
 from learning.zoo import algorithms, create_model
-from tests.unit.learning.driven import session
+from tests.learning.driven import session
 
 TYPES = ("lap_time_prediction", "setup_optimization")  # sectors have the estimators of lap times again
 ESTIMATORS = [(kind, algorithm.name) for kind in TYPES for algorithm in algorithms(kind)]

@@ -12,9 +12,9 @@ from learning.evaluate import Row, follow, main
 from learning.laps import SessionLaps
 from learning.telemetry.reading import read_session
 from learning.zoo import algorithms, create_model
-from tests.unit.learning.driven import invalid, session
+from tests.learning.driven import invalid, session
 
-REAL = Path(__file__).parents[4] / "shared" / "data" / "f1_testing"
+REAL = Path(__file__).parents[3] / "shared" / "data" / "f1_testing"
 POSITIONS = (10.0, 33.33, 50.0, 75.0)
 ALGORITHMS = [algorithm.name for algorithm in algorithms("lap_time_prediction")]
 
