@@ -5,18 +5,17 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.domain import Job, JobKind, Lineage, LineageKey, Progress, Session, Version, next_version
+from app.domain import Job, JobKind, Lineage, LineageKey, Session, Version, next_version
 from app.errors import JobCancelled, LapwiseError, LeaseLost, LineageChanged, SessionNotFound, Unavailable
 from app.mongo import Client, in_transaction
-from app.services.jobs import backoff
+from app.services.attempts import Steps, described, retry_delay
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -29,7 +28,6 @@ from learning.zoo import create_model
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore, Training
 
-RENEW_SECONDS = 0.5  # how often a running job shows its progress, keeps its lease, learns of a cancellation
 log = structlog.get_logger()
 
 
@@ -226,7 +224,7 @@ class Runs:
 
     def _record_failure(self, job: Job, exc: Exception) -> Job | None:
         """The job as it goes on, queued again or failed; None when it is no longer this worker's."""
-        error = _described(exc)
+        error = described(exc)
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
         if delay is None:
@@ -242,66 +240,6 @@ class Runs:
             return  # the sweep wakes it once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
-
-
-class Steps:
-    """Counts laps as they are learned; now and then shows the progress and keeps the job's lease.
-
-    Raises what `JobStore.renew` raises: the way a cancelled or taken over job stops in mid-session.
-    """
-
-    def __init__(
-        self,
-        job: Job,
-        jobs: JobStore,
-        status: JobStatusStore,
-        total: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.job = job
-        self._jobs = jobs
-        self._status = status
-        self._total = total
-        self._clock = clock
-        self._before = 0
-        self._show(0)
-
-    def on_lap(self, done: int, total: int) -> None:
-        if self._clock() - self._shown_at >= RENEW_SECONDS:
-            self._show(self._before + done)
-
-    def next_session(self, laps: int) -> None:
-        self._before += laps
-        self._show(self._before)
-
-    def _show(self, done: int) -> None:
-        self._shown_at = self._clock()
-        self.job = self._jobs.renew(self.job, Progress(done=done, total=self._total, unit="laps"))
-        self._status.save(self.job)
-
-
-def retry_delay(error: Exception, attempt: int, attempts: int) -> timedelta | None:
-    """How long to wait before a failed job is tried again; None gives it up.
-
-    What the input is to blame for fails at once; what the surroundings, or a bug that may depend on them, are
-    to blame for is tried again, at growing intervals.
-
-    >>> retry_delay(NothingToLearn(), 1, 5), retry_delay(Unavailable(), 1, 5)
-    (None, datetime.timedelta(seconds=2))
-    """
-    if attempt >= attempts:
-        return None
-    if isinstance(error, LapwiseError | LearningError) and not isinstance(
-        error, Unavailable | LineageChanged
-    ):
-        return None
-    return timedelta(0) if isinstance(error, LineageChanged) else backoff(attempt)
-
-
-def _described(exc: Exception) -> dict[str, Any]:
-    if isinstance(exc, LapwiseError | LearningError):
-        return {"code": exc.code, "message": exc.message, "details": dict(exc.details)}
-    return {"code": "internal_error", "message": f"the job failed with {type(exc).__name__}", "details": {}}
 
 
 def _validation(job: Job, learned: Learned) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ from app.errors import (
     Unauthorized,
     UploadFinished,
 )
-from app.services import runs
+from app.services import attempts
 from app.settings import Settings
 from app.stores.jobs import JobStore
 from learning.errors import InvalidHyperparameters, LearningError, UnknownAlgorithm
@@ -240,7 +240,7 @@ def test_activating_another_version_in_mid_training_makes_the_job_start_again_fr
 def test_a_cancelled_running_job_leaves_no_version(
     container: Container, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "RENEW_SECONDS", 0.0)
+    monkeypatch.setattr(attempts, "RENEW_SECONDS", 0.0)
     _, (job,) = upload(1)
     learn = container.runs._learn
 

@@ -1,0 +1,76 @@
+"""What goes with every attempt at a job: its progress and lease, and what becomes of it when it fails."""
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from app.domain import Job, Progress
+from app.errors import LapwiseError, LineageChanged, Unavailable
+from app.services.jobs import backoff
+from app.stores.job_status import JobStatusStore
+from app.stores.jobs import JobStore
+from learning.errors import LearningError
+
+RENEW_SECONDS = 0.5  # how often a running job shows its progress, keeps its lease, learns of a cancellation
+
+
+class Steps:
+    """Counts laps as they are learned; now and then shows the progress and keeps the job's lease.
+
+    Raises what `JobStore.renew` raises: the way a cancelled or taken over job stops in mid-session.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        jobs: JobStore,
+        status: JobStatusStore,
+        total: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.job = job
+        self._jobs = jobs
+        self._status = status
+        self._total = total
+        self._clock = clock
+        self._before = 0
+        self._show(0)
+
+    def on_lap(self, done: int, total: int) -> None:
+        if self._clock() - self._shown_at >= RENEW_SECONDS:
+            self._show(self._before + done)
+
+    def next_session(self, laps: int) -> None:
+        self._before += laps
+        self._show(self._before)
+
+    def _show(self, done: int) -> None:
+        self._shown_at = self._clock()
+        self.job = self._jobs.renew(self.job, Progress(done=done, total=self._total, unit="laps"))
+        self._status.save(self.job)
+
+
+def retry_delay(error: Exception, attempt: int, attempts: int) -> timedelta | None:
+    """How long to wait before a failed job is tried again; None gives it up.
+
+    What the input is to blame for fails at once; what the surroundings, or a bug that may depend on them, are
+    to blame for is tried again, at growing intervals.
+
+    >>> retry_delay(LearningError(), 1, 5), retry_delay(Unavailable(), 1, 5)
+    (None, datetime.timedelta(seconds=2))
+    """
+    if attempt >= attempts:
+        return None
+    if isinstance(error, LapwiseError | LearningError) and not isinstance(
+        error, Unavailable | LineageChanged
+    ):
+        return None
+    return timedelta(0) if isinstance(error, LineageChanged) else backoff(attempt)
+
+
+def described(exc: Exception) -> dict[str, Any]:
+    """What its driver is told of a failed attempt."""
+    if isinstance(exc, LapwiseError | LearningError):
+        return {"code": exc.code, "message": exc.message, "details": dict(exc.details)}
+    return {"code": "internal_error", "message": f"the job failed with {type(exc).__name__}", "details": {}}
