@@ -15,9 +15,9 @@ from rich.table import Table
 
 from app.client import Client
 from app.errors import LapwiseError
+from learning.history import AT_PACE
 
 POINTS = ("25", "50", "75")  # percent of the lap
-AT_PACE = 1.07
 REFERENCES = {"last_lap": "last lap", "best_lap": "best lap", "mean_of_five": "mean of 5"}
 JOB_SECONDS = 240.0
 LAP_TIME = "lap_time_prediction"
