@@ -165,12 +165,13 @@ _ACC = {
 _IRACING = {
     "LapCurrentLapTime": Alias("current_lap_time"),
     "LapLastLapTime": Alias("last_lap_time", missing=(-1.0, 0.0)),
-    "LapDistPct": Alias("track_position"),
+    "LapDistPct": Alias("track_position", missing=(-1.0,)),
     "LapDist": Alias("lap_distance"),
     "SessionTime": Alias("session_time"),
     "SteeringWheelAngle": Alias("steering"),
     "FuelLevel": Alias("fuel"),
     "OnPitRoad": Alias("in_pit"),
+    "TrackWetness": Alias("wetness", 1 / 6, -1 / 6, missing=(0.0,)),  # 1 is dry, 7 extremely wet, 0 unknown
     "TrackTempCrew": Alias("road_temp"),
     "TrackTemp": Alias("road_temp"),
     "LatAccel": Alias("g_lat", _MS2),
