@@ -59,13 +59,13 @@ def _numbered(timed: Sequence[TimedLap]) -> Iterator[TimedLap]:
     sessions: dict[str, list[TimedLap]] = {}
     for lap in timed:
         sessions.setdefault(lap.session, []).append(lap)
-    last = 0
+    last: int | None = None
     for laps in sessions.values():
-        driven, before = sorted(laps, key=lambda lap: lap.number), last
+        driven = sorted(laps, key=lambda lap: lap.number)
         for lap, again in pairwise(driven):
             if lap.number == again.number:
                 raise _twice(lap)
-        shift = before if len(sessions) > 1 else 0
+        shift = 0 if last is None else max(last + 1 - driven[0].number, 0)
         yield from (replace(lap, number=lap.number + shift) for lap in driven)
         last = driven[-1].number + shift
 

@@ -174,10 +174,20 @@ def test_one_driver_is_taken_from_a_table_of_several(tmp_path: Path) -> None:
     assert refused.value.details["choices"] == ["ANN", "BO"]
 
 
-def test_sessions_in_one_table_follow_on_each_other(tmp_path: Path) -> None:
-    rows = table(session_no=["P1", "P1", "P2", "P2", "P2"], lap=[1, 2, 1, 2, 3], tyreLife=[1, 2, 3, 4, 5])
+@pytest.mark.parametrize(
+    ("given", "numbers"),
+    [
+        ([1, 2, 1, 2, 3], [1, 2, 3, 4, 5]),
+        ([0, 1, 0, 1, 2], [0, 1, 2, 3, 4]),
+        ([1, 2, 4, 5, 6], [1, 2, 4, 5, 6]),
+    ],
+)
+def test_sessions_in_one_table_follow_on_each_other(
+    given: list[int], numbers: list[int], tmp_path: Path
+) -> None:
+    rows = table(session_no=["P1", "P1", "P2", "P2", "P2"], lap=given, tyreLife=[1, 2, 3, 4, 5])
     laps = read(as_csv(rows.with_columns(compound=pl.lit("soft"))), tmp_path).session.laps
-    assert [lap.number for lap in laps] == [1, 2, 3, 4, 5]
+    assert [lap.number for lap in laps] == numbers
     assert [lap.outing for lap in laps] == [0, 0, 1, 1, 2]  # the fourth lap was not timed
 
 
