@@ -18,9 +18,12 @@ def test_a_real_recording_of_iracing_has_every_record_of_known_channels() -> Non
     frames = check(iracing.read(FORMATS / "amg.ibt", Limits()))
     assert frames.height == 3371
     assert frames["lap"].unique().to_list() == [0]
-    assert frames.columns[:8] == [
-        *("air_temp", "lap", "rpm", "gear", "brake", "throttle", "current_lap_time", "track_position")
-    ]
+    wheels = [f"tyre_{what}_{wheel}" for what in ("pressure", "temp") for wheel in ("fl", "fr", "rl", "rr")]
+    assert set(frames.columns) == {
+        *("lap", "current_lap_time", "track_position", "sector_index", "in_pit", "latitude", "longitude"),
+        *("speed", "throttle", "brake", "clutch", "gear", "steering", "rpm", "fuel", "g_lat", "g_lon"),
+        *("air_temp", "road_temp", *wheels),
+    }
     assert (frames["track_position"][0], frames["track_position"][-1]) == pytest.approx(
         (0.0552196, 0.3318225)
     )
