@@ -8,7 +8,7 @@ import polars as pl
 
 from learning.errors import UnknownFormat
 from learning.laps import SessionLaps
-from learning.telemetry import delimited, json_rows, parquet
+from learning.telemetry import delimited, json_rows, motec_ld, parquet
 from learning.telemetry.cutting import cut
 from learning.telemetry.frames import check
 from learning.telemetry.source import Limits, decoded
@@ -18,23 +18,27 @@ HEAD = 1 << 18  # enough for the first line of a CSV with as many columns as all
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """What a file held: its format (`csv`, `parquet+zstd`, …) and its laps."""
+    """What a file held: its format (`csv`, `parquet+zstd`, …), its laps, what it calls track and car."""
 
     format: str
     session: SessionLaps
+    track_name: str | None = None
+    car_model: str | None = None
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A format: how a file of it begins, and what reads its frames of canonical channels."""
+    """A format: how a file begins, what reads its frames of canonical channels, and its track and car."""
 
     name: str
     sniff: Callable[[bytes], bool]
     read: Callable[[Path, Limits], pl.DataFrame]
+    names: Callable[[Path], tuple[str | None, str | None]] = lambda _: (None, None)
 
 
 # Asked in this order; a new format is one module and one line here.
 READERS = (
+    Reader("motec_ld", motec_ld.sniff, motec_ld.read, motec_ld.names),
     Reader("parquet", parquet.sniff, parquet.read),
     Reader("json", json_rows.sniff_array, json_rows.read_array),
     Reader("jsonl", json_rows.sniff_lines, json_rows.read_lines),
@@ -72,9 +76,15 @@ def read_session(
     with decoded(path, limits) as (plain, compression):
         reader = _reader(plain)
         frames = check(reader.read(plain, limits))
+        track_name, car_model_found = reader.names(plain)
     laps = cut(frames, limits)
     session = SessionLaps(laps=laps, car_model=car_model, setup=dict(setup or {}))
-    return Recording(format="+".join(filter(None, (reader.name, compression))), session=session)
+    return Recording(
+        format="+".join(filter(None, (reader.name, compression))),
+        session=session,
+        track_name=track_name,
+        car_model=car_model_found,
+    )
 
 
 def _reader(path: Path) -> Reader:
