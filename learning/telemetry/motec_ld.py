@@ -115,8 +115,8 @@ def names(path: Path) -> tuple[str | None, str | None]:
     venue_block = _follow(data, event, _TO_VENUE)
     vehicle_block = _follow(data, venue_block, _TO_VEHICLE)
     return (
-        _text(venue) or _named(data, venue_block) or None,
-        _text(vehicle) or _named(data, vehicle_block) or None,
+        text(venue) or _named(data, venue_block) or None,
+        text(vehicle) or _named(data, vehicle_block) or None,
     )
 
 
@@ -132,7 +132,7 @@ def _follow(data: memoryview, block: int, pointer: Struct) -> int:
 
 def _named(data: memoryview, block: int) -> str:
     inside = 0 < block <= len(data) - _NAME.size
-    return _text(_NAME.unpack_from(data, block)[0]) if inside else ""
+    return text(_NAME.unpack_from(data, block)[0]) if inside else ""
 
 
 def logged(path: Path, limits: Limits) -> tuple[Logged, ...]:
@@ -150,8 +150,7 @@ def logged(path: Path, limits: Limits) -> tuple[Logged, ...]:
         raise _broken(f"its header has {len(data)} of {_HEADER.size} bytes")
     channels = []
     for block in _list(data, limits):
-        fields = _CHANNEL.unpack_from(data, block)
-        channels.append(_channel(data, fields))
+        channels.append(_channel(data, block))
     return tuple(channels)
 
 
@@ -174,18 +173,18 @@ def _list(data: memoryview, limits: Limits) -> Iterator[int]:
         block = int(_CHANNEL.unpack_from(data, block)[1])
 
 
-def _channel(data: memoryview, fields: tuple[int | bytes, ...]) -> Logged:
-    _, _, start, count, type_, size, rate, shift, multiplier, scale, decimals = map(int, fields[:11])
-    name, unit = _text(fields[11]), _text(fields[13])
+def _channel(data: memoryview, block: int) -> Logged:
+    _, _, start, count, type_, size, rate, *conversion, name, _, unit = _CHANNEL.unpack_from(data, block)
     kind = _TYPES.get((type_, size))
     if kind and start + count * size > len(data):
-        raise _broken(f"the {count:,} values of channel {name!r} reach beyond its end", name)
-    raw = np.frombuffer(data, kind, count, start) if kind and count else np.zeros(count and 1, np.int16)
-    return Logged(name, unit, rate, raw, kind, shift, multiplier, scale, decimals)
+        raise _broken(f"the {count:,} values of channel {text(name)!r} reach beyond its end", text(name))
+    raw = np.frombuffer(data, kind, count, start) if kind and count else np.zeros(min(count, 1), np.int16)
+    return Logged(text(name), text(unit), rate, raw, kind, *conversion)
 
 
-def _text(raw: int | bytes) -> str:
-    bare = bytes(raw).split(b"\0")[0] if isinstance(raw, bytes) else b""
+def text(raw: bytes) -> str:
+    """Text up to the first zero byte, in UTF-8 or else Latin 1."""
+    bare = raw.split(b"\0")[0]
     try:
         return bare.decode().strip()
     except UnicodeDecodeError:

@@ -8,7 +8,7 @@ import polars as pl
 
 from learning.errors import UnknownFormat
 from learning.laps import SessionLaps
-from learning.telemetry import delimited, json_rows, motec_ld, parquet
+from learning.telemetry import delimited, json_rows, motec_csv, motec_ld, parquet
 from learning.telemetry.cutting import cut
 from learning.telemetry.frames import check
 from learning.telemetry.source import Limits, decoded
@@ -42,6 +42,7 @@ READERS = (
     Reader("parquet", parquet.sniff, parquet.read),
     Reader("json", json_rows.sniff_array, json_rows.read_array),
     Reader("jsonl", json_rows.sniff_lines, json_rows.read_lines),
+    Reader("motec_csv", motec_csv.sniff, motec_csv.read, motec_csv.names),
     Reader("csv", delimited.sniff, delimited.read),
 )
 
