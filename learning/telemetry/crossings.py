@@ -15,6 +15,7 @@ SHORTEST = 10.0  # seconds; two crossings nearer than this are one, seen twice
 RESTART = 0.5  # seconds by which a timer's start must move on before it is another lap's
 SAME_TIME = 0.1  # seconds that a logger's lap time may differ from that between its crossings
 SLOW = 5.0  # m/s, below which speed does not tell when the line was crossed
+IMPOSSIBLE = 1e9  # no channel that laps are found by goes so far
 METRES = 10.0  # a position that goes further than this is a distance, not a share
 COARSE = 0.005  # share of a lap; a position that moves in larger steps is worse than the integrated speed
 
@@ -75,12 +76,13 @@ def with_laps(
 
 def _clock(frames: pl.DataFrame) -> Floats:
     time = frames["session_time"].fill_null(np.nan).to_numpy()
-    wrong = np.flatnonzero(~(np.diff(time, prepend=time[:1]) >= 0))
+    possible = np.abs(time) <= CHANNELS["session_time"].high
+    wrong = np.flatnonzero(~(possible & (np.diff(np.where(possible, time, np.nan), prepend=time[:1]) >= 0)))
     if len(wrong):
         row = int(wrong[0]) + 1
         raise InvalidTelemetry(
-            f"Row {row}: the time is missing or runs backwards, {time[row - 1]:g} s; upload the rows in the "
-            "order driven.",
+            f"Row {row}: the time is missing, impossible or runs backwards, {time[row - 1]:g} s; upload the "
+            "rows in the order driven.",
             row=row,
             column="session_time",
         )
@@ -117,9 +119,11 @@ def _found(frames: pl.DataFrame, time: Floats) -> Floats:
 
 
 def _values(frames: pl.DataFrame, name: str) -> Floats:
-    """A channel's values, NaN where there is none; empty if there is no such channel."""
-    known = name in frames.columns
-    return frames[name].cast(pl.Float64).fill_null(np.nan).to_numpy() if known else np.empty(0)
+    """A channel's values, NaN where there is none or an impossible one; empty if there is no such channel."""
+    if name not in frames.columns:
+        return np.empty(0)
+    values = frames[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return np.where(np.abs(values) <= IMPOSSIBLE, values, np.nan)
 
 
 def _restarts(timer: Floats, time: Floats) -> Floats:
@@ -205,7 +209,7 @@ def _is_fine(position: Floats) -> bool:
 
 def _driven(speed: Floats, time: Floats, lap: NDArray[np.intp], ends: Floats) -> Floats:
     """Metres since the line; NaN before it was first crossed."""
-    speed = np.nan_to_num(speed)
+    speed = np.nan_to_num(speed.clip(0, CHANNELS["speed"].high / 3.6))
     steps = (speed[1:] + speed[:-1]) / 2 * np.diff(time)
     total = np.append(0.0, np.cumsum(steps))
     begun = np.append(np.nan, np.interp(ends[:-1], time, total))

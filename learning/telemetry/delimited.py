@@ -47,7 +47,12 @@ def read(path: Path, limits: Limits) -> pl.DataFrame:
     with path.open("rb") as file:
         header = _header(file.read(ROW_BYTES))
     check_names(header.names, limits)
-    return collect(rows(path, header, resolve(header.names)), limits)
+    return frames_of(path, header, resolve(header.names), limits)
+
+
+def frames_of(path: Path, header: Header, columns: Sequence[Column], limits: Limits) -> pl.DataFrame:
+    """The frames in the rows below a header, wherever in the file and under whatever names it stands."""
+    return collect(_frames(path, header, columns), limits)
 
 
 def _header(head: bytes) -> Header:
@@ -62,7 +67,7 @@ def _header(head: bytes) -> Header:
 
 
 def fields(line: str, separator: str) -> tuple[str, ...]:
-    """What stands between the separators of one line."""
+    """One line's fields."""
     try:
         return tuple(name.strip() for name in next(csv.reader([line], delimiter=separator), []))
     except csv.Error:  # a field longer than any name
@@ -70,7 +75,7 @@ def fields(line: str, separator: str) -> tuple[str, ...]:
 
 
 def check_names(names: Sequence[str], limits: Limits) -> None:
-    """Refuses more columns, or longer names, than the limits allow."""
+    """Refuses more or longer names than the limits allow."""
     if len(names) > limits.columns:
         raise TelemetryTooLarge(
             f"The file has {len(names):,} columns, the limit is {limits.columns:,}; leave some out.",
@@ -83,8 +88,7 @@ def check_names(names: Sequence[str], limits: Limits) -> None:
         )
 
 
-def rows(path: Path, header: Header, columns: Sequence[Column]) -> Iterator[pl.DataFrame]:
-    """The frames after a header, block by block; errors as `read` has them."""
+def _frames(path: Path, header: Header, columns: Sequence[Column]) -> Iterator[pl.DataFrame]:
     first_row = 0
     for block in _blocks(path, header.end):
         raw = _parsed(block, header, columns, first_row)

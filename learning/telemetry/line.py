@@ -15,6 +15,7 @@ LATE_FRAMES = 120  # two seconds at 60 Hz: so far apart may lap counter, clock a
 CLOCK_JITTER = 0.05  # seconds
 RECENT = 50  # laps that tell the track's length
 NEARLY = 0.9  # of the longest lap; a shorter one was not a whole lap
+LONGER = 1.02  # times the length known; a longer lap was not where the shares of that length say
 START, END = 0.02, 0.98  # a complete lap starts before and ends after these shares
 
 Indices = NDArray[np.intp]
@@ -142,7 +143,7 @@ def lap_lengths(longest: Floats) -> Floats:
     """The track's length as it is known when each lap begins, from how far each lap went; NaN while unknown.
 
     It is the median of the laps before that were about as long as the longest of them. The first lap may be
-    partial and counts while there is no other. A lap that went much further than those has its own length.
+    partial and counts while there is no other. A lap that went further than those has its own length.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def lap_lengths(longest: Floats) -> Floats:
         others = (seen[1:] or seen)[-RECENT:]
         whole = [length for length in others if length >= NEARLY * max(others)]
         length = float(np.median(whole)) if whole else own
-        lengths.append(own if own > length / NEARLY or not length > 0 else length)
+        lengths.append(own if own > length * LONGER or not length > 0 else length)
         if own > 0:
             seen.append(own)
     return np.where(np.array(lengths) > 0, lengths, np.nan)

@@ -9,8 +9,7 @@ import polars as pl
 from learning.errors import InvalidTelemetry
 from learning.telemetry.channels import is_known, key, known
 from learning.telemetry.crossings import plausible, with_laps
-from learning.telemetry.delimited import BOM, ROW_BYTES, Header, check_names, fields, rows
-from learning.telemetry.frames import collect
+from learning.telemetry.delimited import BOM, ROW_BYTES, Header, check_names, fields, frames_of
 from learning.telemetry.motec_ld import LAP_TIME, text
 from learning.telemetry.source import Limits
 
@@ -56,7 +55,7 @@ def read(path: Path, limits: Limits) -> pl.DataFrame:
     export = _export(path)
     check_names(export.header.names, limits)
     columns = known(export.header.names, export.units, LAP_TIME)
-    frames = collect(rows(path, export.header, columns), limits)
+    frames = frames_of(path, export.header, columns, limits)
     crossings, end = _crossings(export, frames)
     return plausible(with_laps(frames, crossings, end=end))
 

@@ -6,6 +6,7 @@ are little-endian. MoTeC does not publish the layout; gotzl/ldparser and motec-i
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from struct import Struct
@@ -24,6 +25,7 @@ from learning.telemetry.source import Limits
 MAGIC = b"\x40\0\0\0"
 BYTES = 8  # that a value takes once decoded
 MAX_RATE = 60  # Hz; laps are thinned to less
+MAX_SECONDS = 24 * 3600
 MAX_DECIMALS = 12
 LAP_TIME = {key("Lap Time"): Alias("last_lap_time", missing=(0.0,))}  # MoTeC's is that of the lap before
 BEACONS = ("beacon", "lapbeacon")
@@ -56,7 +58,7 @@ class Logged:
     decimals: int
 
     def values(self) -> Floats:
-        """The values in the channel's unit.
+        """The values in the channel's unit; NaN where there is none.
 
         Raises
         ------
@@ -76,9 +78,10 @@ class Logged:
         )
         if wrong:
             raise _broken(f"channel {self.name!r} {wrong}", self.name)
-        values = self.raw.astype(np.float64) / self.scale / 10.0**self.decimals
-        decoded: Floats = (values + self.shift) * self.multiplier
-        return decoded
+        with np.errstate(invalid="ignore"):  # a damaged file may hold NaN that signal
+            values = self.raw.astype(np.float64) / self.scale / 10.0**self.decimals
+        decoded = (values + self.shift) * self.multiplier
+        return np.where(np.isfinite(decoded), decoded, np.nan)
 
 
 def sniff(head: bytes) -> bool:
@@ -103,6 +106,8 @@ def read(path: Path, limits: Limits) -> pl.DataFrame:
     beacon = next((channel for name, channel in by_name.items() if key(name) in BEACONS), None)
     frames = collect([_frames(columns, by_name, values, limits)], limits)
     line, splits = crossings(beacon) if beacon else ((), ())
+    if beacon and not line and "lap" not in frames.columns:
+        frames = frames.with_columns(_counted(beacon, frames))
     return plausible(with_laps(frames, line, splits=splits))
 
 
@@ -200,8 +205,14 @@ def _broken(what: str, channel: str | None = None) -> InvalidTelemetry:
 def _frames(
     columns: tuple[Column, ...], by_name: dict[str, Logged], values: dict[str, Floats], limits: Limits
 ) -> pl.DataFrame:
+    seconds = max(len(values[column.source]) / by_name[column.source].rate for column in columns)
+    if seconds > MAX_SECONDS:
+        raise TelemetryTooLarge(
+            f"The log lasts {seconds / 3600:,.0f} hours, more than {MAX_SECONDS // 3600}; split the session.",
+            limit=MAX_SECONDS,
+        )
     rate = min(MAX_RATE, max(by_name[column.source].rate for column in columns))
-    rows = max(-(-len(values[column.source]) * rate // by_name[column.source].rate) for column in columns)
+    rows = ceil(seconds * rate)
     if rows > limits.rows or rows * len(columns) * BYTES > limits.decoded_bytes:
         raise TelemetryTooLarge(
             f"The log unfolds to {rows:,} rows, which is too many; split the session.", limit=limits.rows
@@ -226,16 +237,16 @@ def crossings(beacon: Logged) -> tuple[Seconds, Seconds]:
     MoTeC's dash loggers write a passing as four words, whose two upper bits count down: low and high 14 bits
     of the device's milliseconds, the milliseconds within the log's second, and the beacon's number, which is
     higher at the line than at splits. This was worked out from Sample1.ld, where the times agree with the
-    logger's own to 0.02 s. Other makes count or raise the channel at the line.
+    logger's own to 0.02 s. Both are empty for a channel that holds no such words.
     """
     if beacon.raw.dtype != np.dtype("<i2") or not beacon.rate:
-        return _risen(beacon), ()
+        return (), ()
     words = beacon.raw.astype(np.int64) & 0xFFFF
     first = np.flatnonzero(np.diff(words, prepend=-1) != 0)
     tags, bodies = words[first] >> 14, words[first] & 0x3FFF
     at = np.flatnonzero((tags[:-3] == 3) & (tags[1:-2] == 2) & (tags[2:-1] == 1) & (tags[3:] == 0))
     if not len(at):
-        return _risen(beacon), ()
+        return (), ()
     device = (bodies[at] + (bodies[at + 1] << 14)) / 1000
     within = bodies[at + 2] / 1000
     shown = np.floor(first[at] / beacon.rate - within) + within
@@ -244,6 +255,7 @@ def crossings(beacon: Logged) -> tuple[Seconds, Seconds]:
     return tuple(time[line].tolist()), tuple(time[~line].tolist())
 
 
-def _risen(beacon: Logged) -> Seconds:
-    values = beacon.values()
-    return tuple(((np.flatnonzero(np.diff(values) > 0) + 1) / beacon.rate).tolist())
+def _counted(beacon: Logged, frames: pl.DataFrame) -> pl.Series:
+    """Laps by a channel that other makes count up, or raise, at the line."""
+    risen = (np.flatnonzero(np.diff(beacon.values()) > 0) + 1) / beacon.rate
+    return pl.Series("lap", np.searchsorted(risen, frames["session_time"].to_numpy(), side="right"))

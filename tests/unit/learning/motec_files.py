@@ -7,6 +7,7 @@ from struct import Struct
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 HEADER = 0x800
@@ -149,7 +150,10 @@ def export(
     lines.writerow([name for name, _ in columns])
     lines.writerow([unit for _, unit in columns])
     text.write("\r\n\r\n")
-    lines.writerows(np.column_stack(list(columns.values())).round(4).tolist())
+    frames = pl.DataFrame({str(i): np.asarray(values, float) for i, values in enumerate(columns.values())})
+    frames.write_csv(
+        text, include_header=False, quote_style="always", line_terminator="\r\n", float_precision=4
+    )
     return text.getvalue().encode(encoding)
 
 

@@ -37,6 +37,7 @@ def reasons(recording: Recording) -> list[str | None]:
         ([motec.distance()], 0.02),
         ([motec.distance(), motec.counter()], 0.02),
         ([motec.pulses()], 0.11),
+        ([motec.pulses(), motec.timer()], 0.011),
         ([motec.counter()], 0.11),
         ([motec.distance(rate=1)], 0.06),
     ],
@@ -181,7 +182,7 @@ def test_channels_rows_and_laps_of_a_log_are_limited(limits: Limits, tmp_path: P
 def test_a_long_slow_channel_does_not_unfold_without_end(tmp_path: Path) -> None:
     slow = motec.LogChannel("Gear", "", 1, np.zeros(400_000, "<i2"))
     fast = motec.LogChannel("Throttle Pos", "%", 60, np.zeros(60, "<i2"))
-    with pytest.raises(TelemetryTooLarge, match="24,000,000 rows"):
+    with pytest.raises(TelemetryTooLarge, match="lasts 111 hours"):
         read(motec.log([motec.car()[0], slow, fast]), tmp_path)
 
 
@@ -267,23 +268,32 @@ EXPORT = motec.export(motec.exported_car(), (MARKERS,))
     [
         (EXPORT.replace(b'"Time"', b'"When"'), "no row of channel names with a Time"),
         (EXPORT[: EXPORT.index(b'"Time"')], "no row of channel names with a Time"),
-        (EXPORT[: EXPORT.index(b'"0.0"')], "no rows"),
+        (EXPORT[: EXPORT.index(b'"0.0000"')], "no rows"),
         (EXPORT.replace(b'"Beacon Markers"', b'"Comment"'), "Nothing shows where laps begin"),
         (EXPORT.replace(b'"km/h"', b'"parsec"'), "'Ground Speed' is in 'parsec'"),
         (
-            EXPORT.replace(b'"9.5","172.8"', b'"9.5","fast"'),
+            EXPORT.replace(b'"9.5000","172.8000"', b'"9.5000","fast"'),
             "Row 191: 'Ground Speed' must be a number, not 'fast'",
         ),
-        (EXPORT.replace(b'"9.5","172.8"', b'"9.5"'), "Row 191 has 2 fields"),
+        (EXPORT.replace(b'"9.5000","172.8000"', b'"9.5000"'), "Row 191 has 2 fields"),
         (
-            EXPORT.replace(b'"9.5","172.8"', b'"8.5","172.8"'),
-            "Row 191: the time is missing or runs backwards",
+            EXPORT.replace(b'"9.5000","172.8000"', b'"8.5000","172.8000"'),
+            "Row 191: the time is missing, impossible or runs backwards",
         ),
     ],
 )
 def test_a_broken_export_is_refused_with_what_is_wrong(data: bytes, message: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidTelemetry, match=message):
         read(data, tmp_path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_floats_that_are_no_numbers_are_missing_values(tmp_path: Path) -> None:
+    raw = np.full(len(SECONDS), 0x7F800001, "<u4").view("<f4")  # a NaN that signals
+    raw[::2] = 50.0
+    wrong = motec.LogChannel("Throttle Pos", "%", 20, raw, kind=7)
+    lap = read(motec.log([motec.car()[0], wrong, motec.timer()]), tmp_path).session.laps[1]
+    assert set(lap.channels["throttle"][~np.isnan(lap.channels["throttle"])]) == {0.5}
 
 
 SMALL_LOG = motec.log(
