@@ -90,7 +90,7 @@ def sniff(head: bytes) -> bool:
 
 
 def read(path: Path, limits: Limits) -> pl.DataFrame:
-    """A log's frames on the clock of its fastest channel, each value the last one known by then.
+    """A log's frames on the clock of the fastest channel that lasts, each value the last one known by then.
 
     Raises
     ------
@@ -205,13 +205,15 @@ def _broken(what: str, channel: str | None = None) -> InvalidTelemetry:
 def _frames(
     columns: tuple[Column, ...], by_name: dict[str, Logged], values: dict[str, Floats], limits: Limits
 ) -> pl.DataFrame:
-    seconds = max(len(values[column.source]) / by_name[column.source].rate for column in columns)
+    lasting = {column.source: len(values[column.source]) / by_name[column.source].rate for column in columns}
+    seconds = max(lasting.values())
     if seconds > MAX_SECONDS:
         raise TelemetryTooLarge(
             f"The log lasts {seconds / 3600:,.0f} hours, more than {MAX_SECONDS // 3600}; split the session.",
             limit=MAX_SECONDS,
         )
-    rate = min(MAX_RATE, max(by_name[column.source].rate for column in columns))
+    rates = [by_name[name].rate for name, length in lasting.items() if length >= seconds / 2]
+    rate = min(MAX_RATE, max(rates))
     rows = ceil(seconds * rate)
     if rows > limits.rows or rows * len(columns) * BYTES > limits.decoded_bytes:
         raise TelemetryTooLarge(
