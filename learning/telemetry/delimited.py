@@ -1,7 +1,7 @@
 """Reads CSV in blocks of whole rows, so that memory follows the channels kept and not the file."""
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from learning.errors import InvalidTelemetry, TelemetryTooLarge
-from learning.telemetry.channels import Column, is_known, resolve
+from learning.telemetry.channels import TEXT, Column, is_known, resolve
 from learning.telemetry.frames import canonical, collect
 from learning.telemetry.source import Limits
 
@@ -156,21 +156,22 @@ def _blocks(path: Path, start: int) -> Iterator[bytes]:
 def _last_row_end(data: bytes) -> int:
     if b'"' not in data:
         return data.rfind(b"\n") + 1
-    ends = np.flatnonzero(_structure(data, b"\n"))
+    (ends,) = _places(data, b"\n")
     return int(ends[-1]) + 1 if len(ends) else 0
 
 
-def _structure(data: bytes, mark: bytes) -> NDArray[np.bool_]:
-    """Where a character stands outside quotes."""
+def _places(data: bytes, *marks: bytes) -> tuple[NDArray[np.intp], ...]:
+    """Where each of the characters stands outside quotes."""
     characters = np.frombuffer(data, dtype=np.uint8)
-    marks: NDArray[np.bool_] = characters == ord(mark)
-    if b'"' in data:
-        marks &= ~np.logical_xor.accumulate(characters == ord('"'))
-    return marks
+    if b'"' not in data:
+        return tuple(np.flatnonzero(characters == ord(mark)) for mark in marks)
+    outside = ~np.logical_xor.accumulate(characters == ord('"'))
+    return tuple(np.flatnonzero((characters == ord(mark)) & outside) for mark in marks)
 
 
 def _without_blank_lines(data: bytes) -> bytes:
-    data = data.replace(b"\r\n", b"\n")
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
     while b"\n\n" in data:
         data = data.replace(b"\n\n", b"\n")
     return data.removeprefix(b"\n")
@@ -178,22 +179,35 @@ def _without_blank_lines(data: bytes) -> bytes:
 
 def _parsed(block: bytes, header: Header, columns: Sequence[Column], first_row: int) -> pl.DataFrame:
     rows = _check_widths(block, header, first_row)
-    places = {header.names.index(column.source): column.source for column in columns}
+    places = {header.names.index(column.source): column for column in columns}
     try:
-        raw = pl.read_csv(
-            block,
-            has_header=False,
-            infer_schema=False,
-            separator=header.separator,
-            columns=sorted(places),
-            encoding="utf8-lossy",
-        )
+        raw = _numbers_or_text(block, header, places)
     except pl.exceptions.PolarsError as exc:
         raise _malformed(first_row, rows) from exc
     if raw.height != rows:
         raise _malformed(first_row, rows)
-    raw.columns = [places[place] for place in sorted(places)]
+    raw.columns = [places[place].source for place in sorted(places)]
     return raw
+
+
+def _numbers_or_text(block: bytes, header: Header, places: Mapping[int, Column]) -> pl.DataFrame:
+    """The block's columns, numbers parsed at once; if some are not plain numbers, all is left as text."""
+    numbers = {place for place, column in places.items() if column.channel.name != TEXT}
+    try:
+        return _csv(block, header, places, numbers)
+    except pl.exceptions.ComputeError:
+        return _csv(block, header, places, set())
+
+
+def _csv(block: bytes, header: Header, places: Iterable[int], numbers: Container[int]) -> pl.DataFrame:
+    return pl.read_csv(
+        block,
+        has_header=False,
+        schema={str(i): pl.Float64 if i in numbers else pl.String for i in range(len(header.names))},
+        separator=header.separator,
+        columns=sorted(places),
+        encoding="utf8-lossy",
+    )
 
 
 def _malformed(first_row: int, rows: int) -> InvalidTelemetry:
@@ -205,8 +219,7 @@ def _malformed(first_row: int, rows: int) -> InvalidTelemetry:
 
 def _check_widths(block: bytes, header: Header, first_row: int) -> int:
     """The number of rows in the block, each of which has as many fields as the header."""
-    ends = np.flatnonzero(_structure(block, b"\n"))
-    separators = np.flatnonzero(_structure(block, header.separator.encode()))
+    ends, separators = _places(block, b"\n", header.separator.encode())
     fields = np.diff(np.searchsorted(separators, ends), prepend=0) + 1
     ragged = np.flatnonzero(fields != len(header.names))
     if not len(ends):

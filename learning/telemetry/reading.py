@@ -9,7 +9,17 @@ import polars as pl
 
 from learning.errors import UnknownFormat
 from learning.laps import SessionLaps
-from learning.telemetry import acc_results, delimited, iracing, json_rows, lap_table, parquet, racechrono
+from learning.telemetry import (
+    acc_results,
+    delimited,
+    iracing,
+    json_rows,
+    lap_table,
+    motec_csv,
+    motec_ld,
+    parquet,
+    racechrono,
+)
 from learning.telemetry.cutting import cut
 from learning.telemetry.frames import check
 from learning.telemetry.source import Contents, Limits, decoded
@@ -87,12 +97,14 @@ class LapReader:
 
 # Asked in this order; a new format is one module and one line here.
 READERS: tuple[Reader | RowReader | LapReader, ...] = (
+    Reader("motec_ld", motec_ld.sniff, motec_ld.read, motec_ld.names),
     Reader("ibt", iracing.sniff, iracing.read, iracing.names),
     Reader("racechrono", racechrono.sniff, racechrono.read, racechrono.names),
     LapReader("acc_results", acc_results.sniff, acc_results.read),
     RowReader("parquet", parquet.sniff, parquet.read, parquet.names, parquet.rows),
     RowReader("json", json_rows.sniff_array, json_rows.read_array, json_rows.names, json_rows.array_rows),
     RowReader("jsonl", json_rows.sniff_lines, json_rows.read_lines, json_rows.names, json_rows.line_rows),
+    Reader("motec_csv", motec_csv.sniff, motec_csv.read, motec_csv.names),
     RowReader("csv", delimited.sniff, delimited.read, delimited.names, delimited.rows),
 )
 
