@@ -1,5 +1,6 @@
 """What tests on real servers share."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from app.settings import Settings
 
 
 @pytest.fixture
-def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]]) -> Settings:
+def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]], tmp_path: Path) -> Settings:
     """Settings of a platform of its own: a database for this test, and an empty Redis."""
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
@@ -20,4 +21,5 @@ def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]])
         database=database.name,
         secret_key="a secret of the tests, long enough",
         model_key="another secret of the tests",
+        data_dir=tmp_path / "data",
     )
