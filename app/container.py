@@ -66,7 +66,8 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the connections."""
+        """Closes files and connections."""
+        self.usage.close()
         self.mongo_client.close()
         self.redis.close()
 

@@ -204,9 +204,9 @@ class ModelRegistry:
 
         def work(tx: ClientSession) -> None:
             version = self._get(user_id, model_id, tx)
+            if version.is_active:
+                self._hand_over(version, tx)
             self.drop(version, tx=tx)
-            if version.is_active and not self._inherit(version, tx):
-                self._set(key_of(version), {"activeModelId": None}, tx)
 
         in_transaction(self._client, work)
 
@@ -252,19 +252,21 @@ class ModelRegistry:
         self._set(key, {"activeModelId": version.id}, tx)
         self.activations.add(version, before, why, now, tx=tx)
 
-    def _inherit(self, removed: Version, tx: ClientSession) -> bool:
-        """Whether a version was left to become active in the place of the removed one."""
+    def _hand_over(self, leaving: Version, tx: ClientSession) -> None:
+        """Makes another version active before the active one is removed, or none if there is no other."""
+        key = key_of(leaving)
+        others = of_lineage(key) | {"_id": {"$ne": leaving.id}}
         left = {
-            document["_id"]: number_of(document["modelVersion"])
-            for document in self._versions.find(of_lineage(key_of(removed)), {"modelVersion": 1}, session=tx)
+            found["_id"]: number_of(found["modelVersion"])
+            for found in self._versions.find(others, {"modelVersion": 1}, session=tx)
         }
         if not left:
-            return False
+            self._set(key, {"activeModelId": None}, tx)
+            return
         newest = max(left, key=lambda model_id: left[model_id])
-        heir = removed.parent_id if removed.parent_id and removed.parent_id in left else newest
-        reason = f"{removed.model_version} was removed"
-        self._switch(self._get(removed.user_id, heir, tx), Why(ActivationCause.INHERITED, reason=reason), tx)
-        return True
+        heir = leaving.parent_id if leaving.parent_id and leaving.parent_id in left else newest
+        why = Why(ActivationCause.INHERITED, reason=f"{leaving.model_version} was removed")
+        self._switch(self._get(leaving.user_id, heir, tx), why, tx)
 
     def _touch(self, key: LineageKey, tx: ClientSession) -> None:
         self._lineages.update_one({"_id": key.id}, {"$inc": {"revision": 1}}, session=tx)

@@ -51,6 +51,10 @@ class Usage:
             if batch.records:
                 self._add(batch)
 
+    def close(self) -> None:
+        """Leaves what this process has noted to the next one."""
+        self._journal.close()
+
     def start(self, listener: Callable[[Predicted], None]) -> None:
         """Has a thread flush every second from now on, and the listener told of each prediction."""
         self._listener = listener

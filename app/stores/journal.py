@@ -58,12 +58,16 @@ class Journal:
 
         A batch is forgotten when the next one is asked for, and comes again if that never happens.
         """
+        self.close()
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            yield from self._taken(path)
+
+    def close(self) -> None:
+        """Leaves this process's file to whoever counts next."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
-            yield from self._taken(path)
 
     def _new_file(self) -> BinaryIO:
         """An empty file, which gets its name once it is locked."""

@@ -1,5 +1,7 @@
 """What tests on real servers share."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,11 @@ import pytest
 from pymongo.database import Database
 from redis import Redis
 
+from app.container import Container, build_container
 from app.settings import Settings
+from tests.integration.api import Driver
+
+NewDriver = Callable[[str], Driver]
 
 
 @pytest.fixture
@@ -23,3 +29,16 @@ def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]],
         model_key="another secret of the tests",
         data_dir=tmp_path / "data",
     )
+
+
+@pytest.fixture
+def platform(settings: Settings) -> Iterator[Container]:
+    """All services, with nobody to run the jobs but the test."""
+    with build_container(replace(settings, login_rate_limit="10000 per minute")) as built:
+        yield built
+
+
+@pytest.fixture
+def new_driver(platform: Container, tmp_path: Path) -> NewDriver:
+    """Opens an account by a driver's name and signs in."""
+    return lambda name: Driver(platform, tmp_path, name)
