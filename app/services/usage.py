@@ -1,8 +1,7 @@
 """Counts predictions without slowing them: written down at once, added up in the database by a thread."""
 
-import time
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 
 import structlog
 from pymongo.client_session import ClientSession
@@ -27,6 +26,7 @@ class Usage:
         self._users = users
         self._journal = journal
         self._store = store
+        self._stopped = Event()
         self._listener: Callable[[Predicted], None] | None = None
 
     def count(self, user_id: str, model_type: ModelType, rows: int, seconds: float) -> None:
@@ -52,13 +52,16 @@ class Usage:
                 self._add(batch)
 
     def close(self) -> None:
-        """Leaves what this process has noted to the next one."""
+        """Stops counting, and leaves what this process has noted to the next one."""
+        self._stopped.set()
         self._journal.close()
 
-    def start(self, listener: Callable[[Predicted], None]) -> None:
-        """Has a thread flush every second from now on, and the listener told of each prediction."""
+    def start(self, listener: Callable[[Predicted], None]) -> Thread:
+        """Has a thread flush every second until `close`, and the listener told of each prediction."""
         self._listener = listener
-        Thread(target=self._keep_flushing, name="usage", daemon=True).start()
+        thread = Thread(target=self._keep_flushing, name="usage", daemon=True)
+        thread.start()
+        return thread
 
     def _add(self, batch: Batch) -> None:
         def write(tx: ClientSession) -> None:
@@ -70,8 +73,7 @@ class Usage:
         in_transaction(self._client, write)
 
     def _keep_flushing(self) -> None:
-        while True:
-            time.sleep(FLUSH_SECONDS)
+        while not self._stopped.wait(FLUSH_SECONDS):
             try:
                 self.flush()
             except (Unavailable, PyMongoError, OSError) as exc:
