@@ -42,19 +42,6 @@ class JobStatus(StrEnum):
         return self in (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
-class ActivationCause(StrEnum):
-    """Why a version became the active one of its lineage."""
-
-    TRAINED = "trained"  # a training job made it
-    CHOSEN = "chosen"  # its driver activated it
-    INHERITED = "inherited"  # the active version was removed and this one was next
-
-    @property
-    def by(self) -> str:
-        """Who decided: the driver or the platform."""
-        return "driver" if self is ActivationCause.CHOSEN else "platform"
-
-
 def new_id() -> str:
     """A new id: 24 hex characters that sort by the time they were made."""
     return str(ObjectId())
@@ -277,64 +264,6 @@ class Version:
     job_id: str | None
     created_at: datetime
     updated_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class SharedVersion(Version):
-    """A version as a driver sees it whom its owner lets read it: of the owner's sessions it says nothing."""
-
-    owner_name: str | None
-    shared_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Share:
-    """The right of one driver to read a version of another and to predict with it.
-
-    `reader_id` is that of the account with the address, or the one it will have when it is opened.
-    """
-
-    id: str
-    model_id: str
-    owner_id: str
-    reader_id: str
-    email: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, kw_only=True)
-class Activation:
-    """One entry of a lineage's history of active versions; it stays when the version is removed.
-
-    `previous_id` was active before, None where nothing was. `reason` is in the words of whoever decided.
-    """
-
-    id: str
-    user_id: str
-    lineage_id: str
-    model_id: str
-    model_version: str
-    previous_id: str | None
-    previous_version: str | None
-    cause: ActivationCause
-    reason: str | None
-    job_id: str | None
-    created_at: datetime
-
-    @property
-    def by(self) -> str:
-        return self.cause.by
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """One answered request for predictions; `seconds` is what it took."""
-
-    user_id: str
-    model_type: ModelType
-    rows: int
-    seconds: float
-    at: datetime
 
 
 def next_version(newest: str | None, *, from_scratch: bool) -> str:

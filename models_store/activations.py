@@ -3,14 +3,52 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from app.domain import Activation, ActivationCause, LineageKey, Page, Version, new_id
+from app.domain import LineageKey, Page, Version, new_id
 from app.mongo import Document, to_document
 from app.paging import page_of
+
+
+class ActivationCause(StrEnum):
+    """Why a version became the active one of its lineage."""
+
+    TRAINED = "trained"  # a training job made it
+    CHOSEN = "chosen"  # its driver activated it
+    INHERITED = "inherited"  # the active version was removed and this one was next
+
+    @property
+    def by(self) -> str:
+        """Who decided: the driver or the platform."""
+        return "driver" if self is ActivationCause.CHOSEN else "platform"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activation:
+    """One entry of a lineage's history of active versions; it stays when the version is removed.
+
+    `previous_id` was active before, None where nothing was. `reason` is in the words of whoever decided.
+    """
+
+    id: str
+    user_id: str
+    lineage_id: str
+    model_id: str
+    model_version: str
+    previous_id: str | None
+    previous_version: str | None
+    cause: ActivationCause
+    reason: str | None
+    job_id: str | None
+    created_at: datetime
+
+    @property
+    def by(self) -> str:
+        return self.cause.by
 
 
 @dataclass(frozen=True)

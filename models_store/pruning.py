@@ -49,7 +49,7 @@ class Pruning:
             old = [
                 document
                 for document in found[keep:]
-                if document["activatedAt"] is None and document["_id"] not in used
+                if document.get("activatedAt") is None and document["_id"] not in used
             ]
             for document in old:
                 self._registry.drop(from_document(Version, document), tx=tx)

@@ -7,11 +7,11 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from app.domain import ActivationCause, Lineage, LineageKey, ModelType, Page, Version, utc_now
+from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
-from models_store.activations import Activations, Why
+from models_store.activations import ActivationCause, Activations, Why
 
 
 class ModelRegistry:
@@ -147,6 +147,7 @@ class ModelRegistry:
         why: Why = Why(ActivationCause.CHOSEN),  # noqa: B008  # frozen
         *,
         expected_active_id: str | None = None,
+        tx: ClientSession | None = None,
     ) -> Version:
         """Makes a version the active one of its lineage; of two calls that race, one comes after the other.
 
@@ -173,7 +174,7 @@ class ModelRegistry:
             self._touch(key_of(version), tx)
             return self._get(user_id, model_id, tx)
 
-        return in_transaction(self._client, work)
+        return work(tx) if tx else in_transaction(self._client, work)
 
     def rename(
         self, user_id: str, model_id: str, *, model_name: str | None = None, description: str | None = None

@@ -7,7 +7,8 @@ from marshmallow.validate import Range
 
 from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, TrackName, Utc
 from app.api.jobs import PageQuery
-from app.domain import ActivationCause, IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.domain import IncrementRequest, ModelType, PredictRequest, TrainRequest
+from models_store.activations import ActivationCause
 
 MAX_PREDICT_ROWS = 10_000
 _METRICS = {"accuracy": 0.42, "mae": 0.31, "mse": 0.18, "rmse": 0.42}

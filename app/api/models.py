@@ -25,7 +25,6 @@ from app.api.model_schemas import (
     VersionsQuery,
 )
 from app.domain import (
-    Activation,
     IncrementRequest,
     Job,
     ModelType,
@@ -34,6 +33,7 @@ from app.domain import (
     TrainRequest,
     Version,
 )
+from models_store.activations import Activation
 
 bp = Blueprint("models", __name__, description="Personal models; /model and /ai-model are two doors.")
 

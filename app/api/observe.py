@@ -14,9 +14,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from app.domain import Predicted
 from app.errors import Unavailable
 from app.services.platform import Platform
+from app.stores.journal import Predicted
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = {

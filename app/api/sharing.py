@@ -10,8 +10,10 @@ from app.api.context import user_id as caller
 from app.api.fields import CamelSchema, Id, Text, Utc, page_of
 from app.api.jobs import PageQuery
 from app.api.model_schemas import VersionSchema
-from app.domain import Page, Share, SharedVersion
+from app.domain import Page
 from app.services.accounts import EMAIL_LENGTH
+from app.services.sharing import SharedVersion
+from app.stores.shares import Share
 
 bp = Blueprint("sharing", __name__, url_prefix="/ai-model", description="Versions that others may read.")
 

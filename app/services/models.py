@@ -5,14 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain import Activation, ActivationCause, LineageKey, ModelType, Page, PredictRequest, Version
+from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
 from app.services.sharing import Sharing
 from app.services.usage import Usage
 from learning.errors import InvalidInput
 from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
-from models_store.activations import Why
+from models_store.activations import Activation, ActivationCause, Why
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 

@@ -1,20 +1,28 @@
 """Sharing versions: their owner lets another driver read one and predict with it, and nothing else."""
 
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from pymongo.client_session import ClientSession
 
-from app.domain import Page, Share, SharedVersion, Version, new_id, utc_now
+from app.domain import Page, Version, new_id, utc_now
 from app.errors import Invalid, ModelNotFound, ShareNotFound, TooManyShares
 from app.mongo import Client, in_transaction
 from app.services.accounts import checked_email
 from app.stores.accounts import Users
-from app.stores.shares import ShareStore
+from app.stores.shares import Share, ShareStore
 from models_store.registry import ModelRegistry
 
 MAX_SHARES = 50  # of one version
 FORGET_AFTER = timedelta(days=1)  # longer than any request that has just asked for an address
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedVersion(Version):
+    """A version as a driver sees it whom its owner lets read it: of the owner's sessions it says nothing."""
+
+    owner_name: str | None
+    shared_at: datetime
 
 
 class Sharing:

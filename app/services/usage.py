@@ -7,11 +7,11 @@ import structlog
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from app.domain import ModelType, Predicted, utc_now
+from app.domain import ModelType, utc_now
 from app.errors import Unavailable
 from app.mongo import Client, in_transaction
 from app.stores.accounts import Users
-from app.stores.journal import Batch, Journal
+from app.stores.journal import Batch, Journal, Predicted
 from app.stores.usage import UsageStore
 
 FLUSH_SECONDS = 1.0

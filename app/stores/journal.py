@@ -16,10 +16,21 @@ from uuid import uuid4
 
 import structlog
 
-from app.domain import ModelType, Predicted
+from app.domain import ModelType
 
 SUFFIX = ".jsonl"
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """One answered request for predictions; `seconds` is what it took."""
+
+    user_id: str
+    model_type: ModelType
+    rows: int
+    seconds: float
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,30 @@
 """Keeps which driver may read which version of another."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from app.domain import Page, Share
+from app.domain import Page
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Share:
+    """The right of one driver to read a version of another and to predict with it.
+
+    `reader_id` is that of the account with the address, or the one it will have when it is opened.
+    """
+
+    id: str
+    model_id: str
+    owner_id: str
+    reader_id: str
+    email: str
+    created_at: datetime
 
 
 class ShareStore:

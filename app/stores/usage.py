@@ -9,9 +9,10 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from app.domain import JobStatus, ModelType, Predicted, utc_now
+from app.domain import JobStatus, ModelType, utc_now
 from app.histogram import bucket_of
 from app.mongo import Document, errors_translated
+from app.stores.journal import Predicted
 
 
 @dataclass(kw_only=True)

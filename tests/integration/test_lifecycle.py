@@ -11,7 +11,6 @@ from pymongo.database import Database
 
 from app.container import Container
 from app.domain import (
-    ActivationCause,
     IncrementRequest,
     JobStatus,
     LineageKey,
@@ -22,7 +21,7 @@ from app.domain import (
 )
 from app.mongo import in_transaction
 from app.services.retention import Retention
-from models_store.activations import Why
+from models_store.activations import ActivationCause, Why
 from models_store.pruning import Pruning
 from tests.factories import TRACK, a_version, new_session
 from tests.integration.api import LAP_TIME, Driver

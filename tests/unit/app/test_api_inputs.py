@@ -20,7 +20,6 @@ from app.domain import (
     ModelType,
     NewSession,
     Page,
-    Predicted,
     PredictRequest,
     Progress,
     Session,
@@ -29,6 +28,7 @@ from app.domain import (
     Version,
 )
 from app.services.analytics import Report, Totals
+from app.stores.journal import Predicted
 
 USER_ID = "6655f0c2a4b1c2d3e4f50617"
 ID = "6655f0c2a4b1c2d3e4f50618"
