@@ -9,16 +9,20 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
 from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.training import Training
+from app.services.trials import Trials
 from app.services.uploads import Uploads
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.migrating import is_migrated
@@ -43,6 +47,7 @@ class Container:
     jobs: Jobs
     training: Training
     models: Models
+    experiments: Experiments
     runs: Runs
     platform: Platform
     mongo_client: mongo.Client = field(repr=False)
@@ -68,7 +73,8 @@ def build_container(settings: Settings) -> Container:
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
-    users, registry = Users(database), ModelRegistry(client, database)
+    users, experiment_store = Users(database), ExperimentStore(database)
+    registry = ModelRegistry(client, database, watcher=experiment_store.lineage_moved)
     models = ModelStore(
         database,
         registry=registry,
@@ -95,7 +101,22 @@ def build_container(settings: Settings) -> Container:
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
     # jobs first: a job that is running loses its lease and can leave nothing behind
-    removers = (job_store.remove_all, upload_store.remove_all, session_store.remove_all, models.remove_all)
+    removers = (
+        job_store.remove_all,
+        experiment_store.remove_all,
+        upload_store.remove_all,
+        session_store.remove_all,
+        models.remove_all,
+    )
+    experiments = Experiments(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        store=experiment_store,
+        jobs=jobs,
+        training=training,
+    )
     accounts = Accounts(
         users=users,
         families=TokenFamilies(database),
@@ -119,12 +140,19 @@ def build_container(settings: Settings) -> Container:
         ),
         jobs=jobs,
         training=training,
-        models=Models(registry, models),
+        models=Models(registry, models, RunningExperiments(experiment_store)),
+        experiments=experiments,
         runs=Runs(
             client=client,
             sessions=session_store,
             registry=registry,
             models=models,
+            measuring=Measuring(
+                sessions=session_store, registry=registry, models=models, jobs=job_store, status=status
+            ),
+            trials=Trials(
+                sessions=session_store, registry=registry, models=models, experiments=experiment_store
+            ),
             jobs=job_store,
             status=status,
             queue=queue,
@@ -139,6 +167,7 @@ def build_container(settings: Settings) -> Container:
             queue=queue,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
+            end_overdue=experiments.end_overdue,
             attempts=settings.job_attempts,
         ),
     )

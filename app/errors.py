@@ -51,6 +51,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class ExperimentNotFound(NotFound):
+    """This model takes part in no experiment."""
+
+    code = "experiment_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -97,6 +103,24 @@ class LineageChanged(Conflict):
     """The lineage changed meanwhile; look at it again and repeat."""
 
     code = "lineage_changed"
+
+
+class NotActive(Conflict):
+    """Only the active version of a lineage can be the incumbent; activate it first."""
+
+    code = "not_active"
+
+
+class ExperimentRunning(Conflict):
+    """An experiment is running in this lineage; end it first."""
+
+    code = "experiment_running"
+
+
+class ExperimentEnded(Conflict):
+    """The experiment ended without finding the challenger better; activate its version to use it anyway."""
+
+    code = "experiment_ended"
 
 
 class Invalid(LapwiseError):

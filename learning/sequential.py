@@ -59,11 +59,12 @@ def evidence(differences: Sequence[Floats], *, level: float) -> Evidence | None:
     differences
         For each session in the order scored the differences of its laps in the order driven, in seconds.
 
-    References ---------- V. H. de la Peña, A general class of exponential inequalities for martingales
-    and ratios, Annals of Probability 27 (1999). A. Ramdas, P. Grünwald, V. Vovk, G. Shafer,
-    Game-theoretic statistics and safe anytime-valid inference, Statistical Science 38 (2023). S. R.
-    Howard, A. Ramdas, J. McAuliffe, J. Sekhon, Time-uniform, nonparametric, nonasymptotic confidence
-    sequences, Annals of Statistics 49 (2021).
+    References
+    ----------
+    V. H. de la Peña, A general class of exponential inequalities for martingales and ratios, Annals of
+    Probability 27 (1999). A. Ramdas, P. Grünwald, V. Vovk, G. Shafer, Game-theoretic statistics and safe
+    anytime-valid inference, Statistical Science 38 (2023). S. R. Howard, A. Ramdas, J. McAuliffe, J. Sekhon,
+    Time-uniform, nonparametric, nonasymptotic confidence sequences, Annals of Statistics 49 (2021).
     """
     parts = [part for one in differences if len(one) for part in _stretches(one)]
     if not parts:

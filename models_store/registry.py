@@ -1,5 +1,7 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
+from collections.abc import Callable
+
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -9,6 +11,8 @@ from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
+
+Watcher = Callable[[LineageKey, str | None, str | None, ClientSession], None]
 
 
 class ModelRegistry:
@@ -22,15 +26,21 @@ class ModelRegistry:
     client, database
         Collections `aimodels` and `lineages`. Beside what `Lineage` says, a lineage's document holds
         `removed`: the parents of its removed versions by id, so that ancestry survives removal.
+    watcher
+        Told, within the transaction, of each lineage whose active version changed or that lost one: the
+        lineage, the id of the version now active, and of the one removed.
     """
 
-    def __init__(self, client: Client, database: Database[Document]) -> None:
+    def __init__(
+        self, client: Client, database: Database[Document], watcher: Watcher = lambda *_: None
+    ) -> None:
         self._client = client
+        self._watcher = watcher
         self._versions = database["aimodels"]
         self._at_one_moment = self._versions.with_options(read_concern=ReadConcern("snapshot"))
         self._lineages = database["lineages"]
 
-    def get_version(self, user_id: str, model_id: str) -> Version:
+    def get_version(self, user_id: str, model_id: str, *, tx: ClientSession | None = None) -> Version:
         """A driver's version.
 
         Raises
@@ -38,8 +48,8 @@ class ModelRegistry:
         ModelNotFound
             Also when it is another driver's.
         """
-        with errors_translated():
-            return self._get(user_id, model_id)
+        with errors_translated(tx):
+            return self._get(user_id, model_id, tx)
 
     def versions(
         self,
@@ -65,10 +75,10 @@ class ModelRegistry:
             found = [from_document(Version, document) for document in self._versions.find(_of(key))]
         return tuple(sorted(found, key=lambda version: _number(version.model_version)))
 
-    def find_active(self, key: LineageKey) -> Version | None:
+    def find_active(self, key: LineageKey, *, tx: ClientSession | None = None) -> Version | None:
         # read at one moment, else a scan in the midst of an activation may miss the old and the new one
-        with errors_translated():
-            found = self._at_one_moment.find_one(_of(key) | {"isActive": True})
+        with errors_translated(tx):
+            found = self._at_one_moment.find_one(_of(key) | {"isActive": True}, session=tx)
         return from_document(Version, found) if found else None
 
     def find_lineage(self, key: LineageKey) -> Lineage | None:
@@ -110,8 +120,21 @@ class ModelRegistry:
             self._versions.insert_one(to_document(version) | {"isActive": True}, session=tx)
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
+        self._watcher(key, version.id, None, tx)
 
-    def activate(self, user_id: str, model_id: str) -> Version:
+    def add_beside(self, version: Version, *, tx: ClientSession) -> None:
+        """Adds the newest version of a lineage, but not as the active one; only after `add_version`."""
+        self._move(key_of(version), {"newestVersion": version.model_version}, tx)
+        self._versions.insert_one(to_document(version) | {"isActive": False}, session=tx)
+
+    def hold(self, key: LineageKey, *, active_id: str, tx: ClientSession) -> bool:
+        """Whether the version is the active one; if so the revision rises, and nobody moves on unaware."""
+        held = self._lineages.update_one(
+            {"_id": key.id, "activeModelId": active_id}, {"$inc": {"revision": 1}}, session=tx
+        )
+        return held.matched_count == 1
+
+    def activate(self, user_id: str, model_id: str, *, tx: ClientSession | None = None) -> Version:
         """Makes a version the active one of its lineage; of two calls that race, one comes after the other.
 
         Raises
@@ -126,9 +149,10 @@ class ModelRegistry:
             self._move(key_of(version), {"activeModelId": model_id}, tx)
             self._deactivate(key_of(version), tx)
             self._activate(model_id, tx)
+            self._watcher(key_of(version), model_id, None, tx)
             return self._get(user_id, model_id, tx)
 
-        return in_transaction(self._client, work)
+        return work(tx) if tx else in_transaction(self._client, work)
 
     def rename(
         self, user_id: str, model_id: str, *, model_name: str | None = None, description: str | None = None
@@ -164,6 +188,8 @@ class ModelRegistry:
             self._move(key_of(version), changes, tx)
             if version.is_active:
                 self._activate(changes["activeModelId"], tx)
+            lineage = self._lineages.find_one({"_id": key_of(version).id}, session=tx) or {}
+            self._watcher(key_of(version), lineage.get("activeModelId"), model_id, tx)
 
         in_transaction(self._client, work)
 

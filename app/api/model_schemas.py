@@ -5,11 +5,25 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Range
 
-from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, TrackName, Utc
+from app.api.fields import (
+    CamelSchema,
+    Flag,
+    Id,
+    Ids,
+    Level,
+    Parameters,
+    Real,
+    Rows,
+    Text,
+    TrackName,
+    Utc,
+)
 from app.api.jobs import PageQuery
-from app.domain import IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.domain import CompareRequest, IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.experiment import Variant
 
 MAX_PREDICT_ROWS = 10_000
+MAX_COMPARED = 10
 _METRICS = {"accuracy": 0.42, "mae": 0.31, "mse": 0.18, "rmse": 0.42}
 
 
@@ -37,6 +51,13 @@ class ValidateSchema(CamelSchema):
     session_ids = Ids(required=True)
 
 
+class CompareSchema(CamelSchema):
+    makes = CompareRequest
+    model_ids = Ids(fewest=2, most=MAX_COMPARED, required=True)
+    session_ids = Ids(required=True)
+    level = Level()
+
+
 class RenameSchema(CamelSchema):
     model_name = Text(100, "My Bahrain")
     description = Text(2_000, "Dry laps only.", lines=True, shortest=0)
@@ -58,6 +79,7 @@ class PredictSchema(CamelSchema):
     model_type = fields.Enum(ModelType, by_value=True)
     input_data = Rows(MAX_PREDICT_ROWS, or_one=True, required=True)
     prediction_options = fields.Nested(PredictOptions, load_default=dict)
+    client_id = Text(200, "pit-wall-3")
 
     @validates_schema
     def _check_model(self, data: dict[str, Any], **_: Any) -> None:
@@ -77,6 +99,8 @@ class PredictionSchema(CamelSchema):
     predictions = fields.Raw(required=True, metadata={"example": {"lap_time": 93.87}})
     confidence = fields.Raw(metadata={"example": {"lower": 93.2, "upper": 94.5, "level": 0.9}})
     feature_importance = fields.Raw(metadata={"example": {"speed": 0.4, "throttle": 0.2}})
+    experiment_id = Id()
+    variant = fields.Enum(Variant, by_value=True)
 
 
 class VersionSchema(CamelSchema):

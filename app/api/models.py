@@ -11,6 +11,7 @@ from app.api.jobs import JobSchema, accepted
 from app.api.model_schemas import (
     AlgorithmSchema,
     AlgorithmsQuery,
+    CompareSchema,
     HistorySchema,
     IncrementSchema,
     MetricsSchema,
@@ -22,7 +23,16 @@ from app.api.model_schemas import (
     VersionSchema,
     VersionsQuery,
 )
-from app.domain import IncrementRequest, Job, ModelType, Page, PredictRequest, TrainRequest, Version
+from app.domain import (
+    CompareRequest,
+    IncrementRequest,
+    Job,
+    ModelType,
+    Page,
+    PredictRequest,
+    TrainRequest,
+    Version,
+)
 
 bp = Blueprint("models", __name__, description="Personal models; /model and /ai-model are two doors.")
 
@@ -71,6 +81,20 @@ def increment(request: IncrementRequest, headers: dict[str, Any]) -> tuple[Job, 
 def validate(body: dict[str, Any], headers: dict[str, Any]) -> tuple[Job, dict[str, str]]:
     """Measure a version on sessions; the model stays as it is."""
     return accepted(services().training.validate(user_id(), **body, **headers))
+
+
+@bp.operation(
+    "POST",
+    "/ai-model/compare",
+    json=CompareSchema,
+    headers=IdempotencySchema,
+    answer=JobSchema,
+    status=202,
+    errors=(404, 409),
+)
+def compare(request: CompareRequest, headers: dict[str, Any]) -> tuple[Job, dict[str, str]]:
+    """Measure versions of one lineage on the same laps and say which is better."""
+    return accepted(services().training.compare(user_id(), request, **headers))
 
 
 @bp.operation(

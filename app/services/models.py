@@ -6,6 +6,8 @@ from typing import Any
 
 from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
+from app.experiment import Experiment, Variant
+from app.services.experiments import RunningExperiments, variant_for
 from learning.errors import InvalidInput
 from learning.model import Prediction
 from learning.zoo import Algorithm, algorithms
@@ -16,9 +18,10 @@ from models_store.store import ModelStore
 class Models:
     """Use cases of model versions."""
 
-    def __init__(self, registry: ModelRegistry, store: ModelStore) -> None:
+    def __init__(self, registry: ModelRegistry, store: ModelStore, running: RunningExperiments) -> None:
         self._registry = registry
         self._store = store
+        self._running = running
 
     def get(self, user_id: str, model_id: str) -> Version:
         return self._registry.get_version(user_id, model_id)
@@ -83,27 +86,45 @@ class Models:
     def predict(self, user_id: str, request: PredictRequest) -> dict[str, Any]:
         """Predictions by a version, or by the active version of a track and type.
 
+        While an experiment runs, the latter may come from its challenger; the answer says which side gave it.
+
         Raises
         ------
         ModelNotFound
         learning.errors.InvalidInput
             Naming the fields by row.
         """
-        version = self._version(user_id, request)
+        version, said = self._version(user_id, request)
         rows = [_snake_case(row, index) for index, row in enumerate(request.rows)]
         predictions = self._store.load(version).predict(
             rows,
             level=request.confidence_level if request.include_confidence else None,
             importance=request.include_feature_importance,
         )
-        return _rendered(version, predictions, request)
+        return _rendered(version, predictions, request) | said
 
-    def _version(self, user_id: str, request: PredictRequest) -> Version:
+    def _version(self, user_id: str, request: PredictRequest) -> tuple[Version, dict[str, str]]:
+        """Who answers, and what the answer says of an experiment."""
         if request.model_id is not None:
-            return self._registry.get_version(user_id, request.model_id)
+            return self._registry.get_version(user_id, request.model_id), {}
         if request.track_name is None or request.model_type is None:
             raise ModelNotFound("name a modelId, or a trackName and a modelType")
-        return self.active(user_id, request.track_name, request.model_type)
+        key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
+        experiment = self._running.find(key)
+        if experiment is None:
+            return self.active(user_id, request.track_name, request.model_type), {}
+        return self._side(experiment, request.client_id or user_id)
+
+    def _side(self, experiment: Experiment, client: str) -> tuple[Version, dict[str, str]]:
+        variant = variant_for(experiment, client)
+        if variant is Variant.CHALLENGER:
+            try:
+                version = self._registry.get_version(experiment.user_id, experiment.challenger_id)
+                return version, {"experimentId": experiment.id, "variant": variant.value}
+            except ModelNotFound:  # removed this moment, and the experiment has ended by it
+                variant = Variant.INCUMBENT
+        active = self.active(experiment.user_id, experiment.track_name, experiment.model_type)
+        return active, {"experimentId": experiment.id, "variant": variant.value}
 
 
 def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:

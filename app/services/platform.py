@@ -40,6 +40,8 @@ class Platform:
         Whether the database has had every migration.
     restore
         Called when Redis has lost its memory: puts back what else MongoDB knows better.
+    end_overdue
+        Ends live experiments whose time is over.
     attempts
         Starts of one job before it is given up.
     """
@@ -55,6 +57,7 @@ class Platform:
         queue: JobQueue,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
+        end_overdue: Callable[[], None],
         attempts: int,
     ) -> None:
         self._jobs = jobs
@@ -65,10 +68,11 @@ class Platform:
         self._queue = queue
         self._is_migrated = is_migrated
         self._restore = restore
+        self._end_overdue = end_overdue
         self._attempts = attempts
 
     def sweep(self) -> None:
-        """Takes over the jobs of dead workers and sends messages that may have been lost again."""
+        """Takes over the jobs of dead workers, sends lost messages again, ends experiments in time."""
         for job in self._jobs.expired(utc_now()):
             self._take_over(job)
         if self._status.has_forgotten():
@@ -78,6 +82,7 @@ class Platform:
             self._status.mark()
         for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
             self._queue.send(job_id)
+        self._end_overdue()
 
     def tidy(self) -> None:
         """Removes files that dead processes left without a document, and old uploads in chunks."""

@@ -97,7 +97,7 @@ class Sessions:
         dict
             `lap`, `lapTime` in s, `position` (points,) 0..1 and `channels` by name, each (points,).
         """
-        session = lap_files.decode(self._sessions.read_laps(self._sessions.get(user_id, session_id)))
+        session = self._sessions.decoded_laps(self._sessions.get(user_id, session_id))
         lap = next((lap for lap in session.laps if lap.number == lap_number), None)
         if lap is None:
             raise LapNotFound
