@@ -81,7 +81,7 @@ def false_verdicts_of_several(models: int, correlation: float, *, laps: int, rou
 def decided_after(differences: Sequence[Floats], level: float = LEVEL) -> int | None:
     """After how many sessions an experiment, looked at after each, is decided; None when it never is."""
     for looks in range(1, len(differences) + 1):
-        found = evidence(differences[:looks], level=level)
+        found = evidence(differences[:looks], level=level, bounds=False)
         if found and found.is_decisive:
             return looks
     return None
@@ -120,7 +120,7 @@ def main() -> None:
     """Prints the rates; they should be at most 0.05, and the columns say of what."""
     parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__)
     parser.add_argument(
-        "--rounds", type=int, default=2_000, help="comparisons; experiments are a fifth of it"
+        "--rounds", type=int, default=1_000, help="comparisons; experiments are a quarter of it"
     )
     rounds = parser.parse_args().rounds
     console = Console()
@@ -138,17 +138,17 @@ def main() -> None:
             rates.add_row(name, f"{correlation}", *(f"{rate:.3f}" for rate in found))
             found = [
                 false_decisions(
-                    kind, correlation, laps=laps, sessions=sessions, rounds=rounds // 5, seed=laps
+                    kind, correlation, laps=laps, sessions=sessions, rounds=rounds // 4, seed=laps
                 )
                 for laps, sessions in EXPERIMENTS
             ]
             looked.add_row(name, f"{correlation}", *(f"{rate:.3f}" for rate in found))
         found = [
-            false_verdicts_of_several(5, correlation, laps=laps, rounds=rounds // 5, seed=laps)
+            false_verdicts_of_several(5, correlation, laps=laps, rounds=rounds // 4, seed=laps)
             for laps, _ in SIZES[::2]
         ]
         several.add_row("independent errors", f"{correlation}", *(f"{rate:.3f}" for rate in found))
-    console.print(rates, several, looked, _times(rounds // 20))
+    console.print(rates, several, looked, _times(rounds // 10))
 
 
 def _times(rounds: int) -> Table:

@@ -1,4 +1,4 @@
-"""HTTP for live experiments: a challenger answers a share of the predictions, and the laps that follow judge."""
+"""HTTP for live experiments: a challenger answers some predictions, and the laps that follow judge."""
 
 from typing import Any
 

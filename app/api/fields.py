@@ -125,7 +125,7 @@ class Real(fields.Float):
 
 
 class Level(Real):
-    """The probability with which a verdict shall be right; above 0.999 no reasonable number of laps decides."""
+    """How likely a verdict shall be right; above 0.999 no reasonable number of laps decides."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(validate=Range(0.5, 0.999), metadata={"example": 0.95}, **kwargs)

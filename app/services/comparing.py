@@ -17,8 +17,8 @@ _SEED = 0  # the same laps always give the same verdict
 WARNINGS = {
     "learned": "sessions that one of the versions has learned were left out of the verdicts, for there it "
     "looks better than it is",
-    "sessions_learned": "no verdict: each session was learned by one of the versions, which looks better there "
-    "than it is; give sessions that none of them has learned",
+    "sessions_learned": "no verdict: each session was learned by one of the versions, which there looks "
+    "better than it is; give sessions that none of them has learned",
     "too_few_laps": f"no verdict: fewer than {MIN_LAPS} laps that all versions could predict",
     "unbounded": "so few independent laps cannot give an interval at this level",
 }

@@ -223,7 +223,7 @@ def outcome_of(experiment: Experiment) -> Outcome | None:
         return None
     if now.evidence is None or not now.evidence.is_decisive:
         return None
-    return Outcome.CHALLENGER_BETTER if now.evidence.mean > 0 else Outcome.INCUMBENT_BETTER
+    return Outcome.CHALLENGER_BETTER if now.evidence.for_challenger else Outcome.INCUMBENT_BETTER
 
 
 def _mean(scores: list[SessionScore], value: Callable[[SessionScore], float | None]) -> float | None:

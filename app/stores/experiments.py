@@ -136,6 +136,13 @@ class ExperimentStore:
         elif active_id != running.incumbent_id:
             self.end(running.id, EndReason.ANOTHER_ACTIVATED, tx=tx)
 
+    def models_in_use(self, user_id: str) -> set[str]:
+        """Ids of the versions that a driver's running experiments are between."""
+        with errors_translated():
+            found = self._experiments.find({"userId": user_id, "status": _RUNNING})
+            running = [from_document(Experiment, document) for document in found]
+        return {model_id for one in running for model_id in (one.incumbent_id, one.challenger_id)}
+
     def overdue(self, now: datetime) -> list[str]:
         """Ids of running experiments whose time is over."""
         with errors_translated():
