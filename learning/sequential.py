@@ -97,7 +97,7 @@ def _observed(differences: Sequence[Floats]) -> tuple[Floats, Floats]:
 
 
 def _grown(sums: Floats, laps: Floats, mean: float) -> tuple[float, float]:
-    """What stakes of 1 on more and on less than this mean have become; the first observation sets the scale."""
+    """What stakes on more and on less than this mean have become; the first observation sets the scale."""
     x = (sums - mean * laps) / np.sqrt(laps)
     scale = _SPREAD * _running_medians(np.abs(x[:-1]))
     ratios = np.divide(x[1:], scale, out=np.zeros(len(x) - 1), where=scale > 0)
