@@ -123,7 +123,7 @@ def main() -> None:
         "--rounds", type=int, default=1_000, help="comparisons; experiments are a quarter of it"
     )
     rounds = parser.parse_args().rounds
-    console = Console()
+    console = Console(width=110)
     rates = _table("False verdicts at 0.95", [f"{laps} laps, {sessions} s." for laps, sessions in SIZES])
     several = _table("False verdicts at 0.95, 5 models", [f"{laps} laps" for laps, _ in SIZES[::2]])
     looked = _table(
