@@ -74,7 +74,7 @@ def build_container(settings: Settings) -> Container:
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
     users, experiment_store = Users(database), ExperimentStore(database)
-    # who else must know of a lineage's new active version joins the watcher: it is told within the transaction
+    # who else must know of a new active version joins the watcher: it is told within the transaction
     registry = ModelRegistry(client, database, watcher=experiment_store.lineage_moved)
     models = ModelStore(
         database,

@@ -111,9 +111,7 @@ class Runs:
         lineage = self._registry.find_lineage(key)
         base = self._base(job, lineage)
         trial = self._trials.find(base)
-        known = set(base.training_session_ids) if base else set()
-        skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
-        wanted = tuple(session_id for session_id in job.session_ids if session_id not in known)
+        skipped, wanted = _split(job, base)
         if base and not wanted:
             return self._succeed(job, base, Learned(reports={}, skipped=skipped))
         model = self._models.load_copy(base) if base else self._fresh_model(job)
@@ -123,12 +121,15 @@ class Runs:
         job = steps.job
         if not learned.reports:
             return self._nothing_learned(job, base, learned)
-        newest = lineage.newest_version if lineage else None
+        number = next_version(lineage.newest_version if lineage else None, from_scratch=base is None)
+        learned_sessions = [sessions[session_id] for session_id in learned.reports]
+        # before the incumbent's binary is written: a cancellation meanwhile then leaves none
+        grown = self._trials.grow(trial, number, learned_sessions, steps) if trial else None
         version = self._models.prepare(
             model,
             Training(
                 key=key,
-                number=next_version(newest, from_scratch=base is None),
+                number=number,
                 parent=base,
                 job=job,
                 session_ids=(*(base.training_session_ids if base else ()), *learned.reports),
@@ -136,8 +137,6 @@ class Runs:
                 duration=time.monotonic() - started,
             ),
         )
-        learned_sessions = [sessions[session_id] for session_id in learned.reports]
-        grown = self._trials.grow(trial, version, learned_sessions, steps) if trial else None
         revision = lineage.revision if lineage else 0
         return self._commit(steps.job, version, learned, grown, expected_revision=revision)
 
@@ -247,6 +246,13 @@ class Runs:
             return  # the sweep wakes it once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
+
+
+def _split(job: Job, base: Version | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The job's sessions that the base has learned, and those it has not."""
+    known = set(base.training_session_ids) if base else set()
+    skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
+    return skipped, tuple(session_id for session_id in job.session_ids if session_id not in known)
 
 
 def _validation(job: Job, learned: Learned) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
 """A live experiment in a training: both sides scored by what neither has learned, then both grown by it."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -8,7 +9,14 @@ import structlog
 from pymongo.client_session import ClientSession
 
 from app.domain import Session, Version, next_version, utc_now
-from app.errors import JobCancelled, LeaseLost, ModelNotFound, Unavailable
+from app.errors import (
+    JobCancelled,
+    LeaseLost,
+    LineageChanged,
+    ModelNotFound,
+    SessionNotFound,
+    Unavailable,
+)
 from app.experiment import EndReason, Experiment, Outcome, SessionScore
 from app.services.attempts import Steps
 from app.services.comparing import ScoredLap, scored
@@ -80,18 +88,24 @@ class Trials:
             return None
         return Trial(experiment=running, incumbent=base, challenger=challenger)
 
-    def grow(self, trial: Trial, incumbent: Version, sessions: Sequence[Session], steps: Steps) -> Grown:
-        """Scores and grows an experiment by the sessions that have made a new incumbent.
+    def grow(self, trial: Trial, newest: str, sessions: Sequence[Session], steps: Steps) -> Grown:
+        """Scores and grows an experiment by the sessions that make a new incumbent, whose number is `newest`.
 
         The versions scored are those from before, so they have learned none of it.
+
+        Raises
+        ------
+        JobCancelled, LeaseLost, LineageChanged
         """
         known = set(trial.challenger.training_session_ids)
         new = [session for session in sessions if session.id not in known]
         try:
             scores = tuple(self._score(trial, session, steps) for session in new)
-            challenger = self._learn(trial, incumbent, new, steps) if new else None
+            challenger = self._learn(trial, newest, new, steps) if new else None
         except (JobCancelled, LeaseLost, Unavailable):
             raise
+        except (ModelNotFound, SessionNotFound) as exc:  # removed this moment: begin again without it
+            raise LineageChanged from exc
         except Exception:  # whatever a challenger does wrong must not keep the incumbent from learning
             log.exception("challenger_failed", experiment_id=trial.experiment.id)
             return Grown(trial=trial, failed=True)
@@ -145,8 +159,9 @@ class Trials:
             steps.next_session(session.valid_laps_count)
         return session_score(trial, session.id, *sides)
 
-    def _learn(self, trial: Trial, incumbent: Version, sessions: Sequence[Session], steps: Steps) -> Version:
-        model, before = self._models.load_copy(trial.challenger), trial.challenger
+    def _learn(self, trial: Trial, newest: str, sessions: Sequence[Session], steps: Steps) -> Version:
+        started, before = time.monotonic(), trial.challenger
+        model = self._models.load_copy(before)
         for session in sessions:
             model.learn_session(self._sessions.decoded_laps(session), on_lap=steps.on_lap)
             steps.next_session(session.valid_laps_count)
@@ -154,12 +169,12 @@ class Trials:
             model,
             Training(
                 key=key_of(before),
-                number=next_version(incumbent.model_version, from_scratch=False),
+                number=next_version(newest, from_scratch=False),
                 parent=before,
                 job=steps.job,
                 session_ids=(*before.training_session_ids, *(session.id for session in sessions)),
                 validation=None,
-                duration=0.0,
+                duration=time.monotonic() - started,
             ),
         )
         return replace(grown, job_id=None)  # the job's own version is the incumbent's

@@ -400,6 +400,25 @@ def test_an_experiment_that_ends_in_mid_training_lets_the_incumbent_learn_alone(
     assert files.count_documents({}) == 3
 
 
+def test_a_session_removed_in_mid_training_is_neither_scored_nor_learned(
+    driver: Driver, sides: tuple[str, str], container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start(driver, sides)
+    (job,) = driver.upload(802)["jobs"]
+    learn = container.runs._learn
+
+    def remove_meanwhile(*arguments: Any) -> Any:
+        outcome = learn(*arguments)
+        driver.ask("DELETE", f"/racing-session/{job['sessionIds'][0]}")
+        return outcome
+
+    monkeypatch.setattr(container.runs, "_learn", remove_meanwhile)
+    assert driver.run(job)["status"] == "queued"
+    assert driver.run(job)["error"]["code"] == "session_not_found"
+    after = shown(driver, sides[0])
+    assert (after["status"], after["scores"]) == ("running", [])
+
+
 def test_an_increment_of_the_incumbent_by_hand_grows_both_sides(
     driver: Driver, sides: tuple[str, str]
 ) -> None:
