@@ -10,7 +10,9 @@ from redis import Redis
 from app import mongo
 from app.services.accounts import Accounts
 from app.services.analytics import Analytics
+from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
 from app.services.retention import Retention
@@ -18,11 +20,13 @@ from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.sharing import Sharing
 from app.services.training import Training
+from app.services.trials import Trials
 from app.services.uploads import Uploads
 from app.services.usage import Usage
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.journal import Journal
@@ -52,6 +56,7 @@ class Container:
     jobs: Jobs
     training: Training
     models: Models
+    experiments: Experiments
     sharing: Sharing
     usage: Usage
     analytics: Analytics
@@ -81,7 +86,13 @@ def build_container(settings: Settings) -> Container:
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
-    users, registry = Users(database), ModelRegistry(client, database)
+    users, experiment_store = Users(database), ExperimentStore(database)
+    registry = ModelRegistry(
+        client,
+        database,
+        on_activation=(experiment_store.version_activated,),
+        on_removal=(experiment_store.version_removed,),
+    )
     models = ModelStore(
         database,
         registry=registry,
@@ -113,16 +124,26 @@ def build_container(settings: Settings) -> Container:
     retention = Retention(
         Pruning(client, database, registry),
         keep=settings.keep_versions,
-        in_use=(job_store.models_in_use, shares.shared_models),
+        in_use=(job_store.models_in_use, shares.shared_models, experiment_store.models_in_use),
     )
     # jobs first: a job that is running loses its lease and can leave nothing behind
     removers = (
         job_store.remove_all,
+        experiment_store.remove_all,
         shares.remove_all,
         upload_store.remove_all,
         session_store.remove_all,
         models.remove_all,
         usage_store.remove_all,
+    )
+    experiments = Experiments(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        store=experiment_store,
+        jobs=jobs,
+        training=training,
     )
     accounts = Accounts(
         users=users,
@@ -147,7 +168,14 @@ def build_container(settings: Settings) -> Container:
         ),
         jobs=jobs,
         training=training,
-        models=Models(registry, models, sharing, usage),
+        models=Models(
+            registry=registry,
+            store=models,
+            sharing=sharing,
+            usage=usage,
+            running=RunningExperiments(experiment_store),
+        ),
+        experiments=experiments,
         sharing=sharing,
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
@@ -156,6 +184,12 @@ def build_container(settings: Settings) -> Container:
             sessions=session_store,
             registry=registry,
             models=models,
+            measuring=Measuring(
+                sessions=session_store, registry=registry, models=models, jobs=job_store, status=status
+            ),
+            trials=Trials(
+                sessions=session_store, registry=registry, models=models, experiments=experiment_store
+            ),
             jobs=job_store,
             status=status,
             queue=queue,
@@ -170,8 +204,8 @@ def build_container(settings: Settings) -> Container:
             queue=queue,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
-            resume=accounts.resume_removal,
-            chores={"versions": retention.prune, "shares": sharing.sweep},
+            each_sweep=(accounts.resume_removal, experiments.end_overdue),
+            each_tidy={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
         ),
     )

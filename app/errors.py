@@ -63,6 +63,12 @@ class ShareNotFound(NotFound):
     code = "share_not_found"
 
 
+class ExperimentNotFound(NotFound):
+    """This model takes part in no experiment."""
+
+    code = "experiment_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -115,6 +121,24 @@ class TooManyShares(Conflict):
     """This model is shared with as many drivers as it can be; revoke a share first."""
 
     code = "too_many_shares"
+
+
+class NotActive(Conflict):
+    """Only the active version of a lineage can be the incumbent; activate it first."""
+
+    code = "not_active"
+
+
+class ExperimentRunning(Conflict):
+    """An experiment is running in this lineage; end it first."""
+
+    code = "experiment_running"
+
+
+class ExperimentEnded(Conflict):
+    """The experiment ended without finding the challenger better; activate its version to use it anyway."""
+
+    code = "experiment_ended"
 
 
 class Invalid(LapwiseError):

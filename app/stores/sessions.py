@@ -13,6 +13,8 @@ from app.domain import LapSummary, Page, Session
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
+from learning import laps as lap_files
+from learning.laps import SessionLaps
 
 
 class SessionStore:
@@ -110,6 +112,16 @@ class SessionStore:
         if laps is None:
             raise SessionNotFound
         return laps
+
+    def decoded_laps(self, session: Session) -> SessionLaps:
+        """The laps as the models see them.
+
+        Raises
+        ------
+        SessionNotFound
+            It was removed meanwhile.
+        """
+        return lap_files.decode(self.read_laps(session))
 
     def remove(self, user_id: str, session_id: str) -> None:
         with errors_translated():
