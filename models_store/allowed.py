@@ -16,6 +16,8 @@ ALLOWED = frozenset(
         ("learning.lap_time", "LapTimeContext"),
         ("learning.lap_time", "LapTimeModel"),
         ("learning.mixture", "ExpertMixture"),
+        ("learning.mixture", "_Correction"),
+        ("learning.mixture", "_Record"),
         ("learning.model", "ContextKey"),
         ("learning.references", "References"),
         ("learning.residual", "ResidualRegressor"),
