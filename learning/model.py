@@ -49,12 +49,15 @@ class Context(abc.ABC):
 
 
 class Estimator(Protocol):
-    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps."""
+    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps.
+
+    `y` is the lap's time, or for a regressor of many targets what it has for each of them.
+    """
 
     @property
     def laps_learned(self) -> int: ...
 
-    def learn_one(self, x: Features, y: float) -> None: ...
+    def learn_one(self, x: Features, y: Any) -> None: ...
 
     def predict_one(self, x: Features) -> Any: ...
 
@@ -240,7 +243,7 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
         `history` is what the driver's own laps alone make of the model's mean.
         """
-        known: Features = {"outing": x["outing"]} if "outing" in x else {}
+        known: Features = {name: x[name] for name in ("outing", "session") if name in x}
         answer = self._value(context, known)
         moved = {"history": answer - self.mean}
         for name in self.fields:
