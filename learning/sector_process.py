@@ -186,8 +186,9 @@ class Processes:
         for _ in range(_ROUNDS):
             matrix = shared + self._noise[:, :, None] * np.eye(len(facts))
             aims = np.broadcast_to(targets, self._noise.shape)[:, :, None]
-            self._weights = np.linalg.solve(matrix, aims)[:, :, 0]
-            off: Floats = targets - (shared @ self._weights[:, :, None])[:, :, 0]
+            solution: Floats = np.linalg.solve(matrix, aims).astype(np.float64)
+            off = targets - (shared @ solution)[:, :, 0]
+            self._weights = solution[:, :, 0]
             self._noise = usual * (_TAIL + off**2 / usual) / (_TAIL + 1)
 
     def means(self, facts: Floats) -> Floats:
