@@ -39,6 +39,12 @@ class LapNotFound(NotFound):
     code = "lap_not_found"
 
 
+class ReferenceNotFound(NotFound):
+    """There is no other valid lap to compare with; name one by referenceSessionId and referenceLap."""
+
+    code = "reference_not_found"
+
+
 class JobNotFound(NotFound):
     """There is no such job, or it is not yours."""
 

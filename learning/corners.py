@@ -113,7 +113,7 @@ def corners_of(laps: Pair) -> tuple[Corner, ...]:
     ends = [*apexes[1:], GRID]
     for number, (apex, end) in enumerate(zip(apexes, ends, strict=True), start=1):
         onset = _onset(laps, found[-1].full if found else 0, int(apex))
-        full = int(apex) + int(np.argmax(laps.speed[1, apex : end + 1]))
+        full = int(apex) + int(laps.speed[:, apex : end + 1].argmax(axis=1).min())
         if both_full[apex : end + 1].any():
             full = min(full, int(apex) + int(np.argmax(both_full[apex : end + 1])))
         found.append(Corner(number, onset, int(apex), full))

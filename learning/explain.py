@@ -81,7 +81,7 @@ class Explanation:
     ----------
     length, resolution
         Metres of the lap, and between two frames of the coarser lap; None without speeds.
-    unknown
+    untold
         What cannot be told, and why.
     """
 
@@ -91,7 +91,7 @@ class Explanation:
     resolution: float | None
     sectors: tuple[Part, ...]
     mini_sectors: tuple[Part, ...]
-    unknown: tuple[str, ...]
+    untold: tuple[str, ...]
 
     @property
     def gap(self) -> float:
@@ -118,7 +118,7 @@ def explain(lap: Lap, reference: Lap) -> Explanation:
         resolution=laps.resolution if laps else None,
         sectors=tuple(_sectors(lap, reference, ledger)),
         mini_sectors=tuple(_mini_sectors(ledger)) if ledger else (),
-        unknown=tuple(_unknown(lap, reference, laps, traces=traces)),
+        untold=tuple(_untold(lap, reference, laps, traces=traces)),
     )
 
 
@@ -205,7 +205,7 @@ def _add_up(lap: Lap) -> bool:
     return lap.lap_time is not None and abs(sum(lap.sector_times) - lap.lap_time) <= ADDS_UP / 2
 
 
-def _unknown(lap: Lap, reference: Lap, laps: Pair | None, *, traces: bool) -> Iterator[str]:
+def _untold(lap: Lap, reference: Lap, laps: Pair | None, *, traces: bool) -> Iterator[str]:
     if not (reference.sector_times if traces else _comparable(lap, reference)):
         yield "sectors: the laps have not the same sectors, with times that add up to their lap times"
     if not traces:

@@ -158,7 +158,8 @@ def _session(user_id: str, new: NewSession, digest: str, recording: Recording) -
 
 
 def _summary(lap: Lap) -> LapSummary:
-    compound, tyre_life = lap.context.get("compound"), lap.context.get("tyre_life")
+    compound = lap.context.get("compound")
+    tyre_life, wetness = lap.context.get("tyre_life"), lap.context.get("wetness")
     return LapSummary(
         lap=lap.number,
         lap_time=lap.lap_time,
@@ -168,6 +169,7 @@ def _summary(lap: Lap) -> LapSummary:
         outing=lap.outing,
         compound=compound if isinstance(compound, str) else None,
         tyre_life=tyre_life if isinstance(tyre_life, float) else None,
+        wetness=wetness if isinstance(wetness, float) else None,
     )
 
 
