@@ -4,6 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from river import base
 
 from learning.history import AT_PACE, Features
@@ -19,6 +20,7 @@ _ROUNDS = 2  # of reweighting
 _FADING = 0.97  # the share of its record that a process keeps from lap to lap
 _SHARPNESS = 0.5  # of the choice between processes by their record
 _RECENT = 5  # of the laps in `recent_laps`
+_KINDS = 5  # of likeness
 _FACTS = 4  # clock in laps, tyre life, place, session
 _FIRST, _AFTER_SLOW, _SECOND, _FURTHER = range(4)  # a lap's place in its outing, or its run at pace
 
@@ -74,10 +76,16 @@ class SectorProcess(base.MultiTargetRegressor):
         self._times: Floats = np.empty((0, 0))
         self._facts: Floats = np.empty((0, _FACTS))
         self._outing, self._driven = -1, 0  # of the last lap, and how many its outing has had
+        self._limit = np.inf  # a lap time that is still at pace
         self._middle: Floats = np.empty(0)  # the median time of each sector
+        self._known: Floats = np.empty((0, _FACTS))  # of the laps that the level was fitted to
+        self._clean: NDArray[np.bool_] = np.empty(
+            0, dtype=np.bool_
+        )  # those of them with every sector at pace
         self._level = Processes(_LEVELS)
         self._shape = Processes(_SHAPE)
         self._record: Floats = np.zeros(len(_LEVELS))
+        self._trust: Floats = np.empty(0)
 
     @property
     def laps_learned(self) -> int:
@@ -88,7 +96,8 @@ class SectorProcess(base.MultiTargetRegressor):
         times, facts = np.array([float(time) for time in y.values()]), self._facts_of(x)
         if self._total and times.sum() <= self._limit:
             level = 100 * float((times / self._middle).mean() - 1)
-            self._record = _FADING * self._record + self._level.likelihoods(facts, level)
+            towards, among = _alike(facts[None], self._known), _alike(self._known, self._known)
+            self._record = _FADING * self._record + self._level.likelihoods(towards[:, 0], among, level)
         driven = self._driven_before(x)
         self._names, self._outing, self._driven = tuple(y), x.get("outing", self._outing), driven + 1
         self._times = np.concatenate([self._times.reshape(-1, len(times)), times[None]])[-self.window :]
@@ -100,21 +109,18 @@ class SectorProcess(base.MultiTargetRegressor):
         """Seconds by sector; empty before anything was learned."""
         if not self._total:
             return {}
-        facts = self._facts_of(x)
-        trust = np.exp(_SHARPNESS * (self._record - self._record.max()))
-        level = float(trust @ self._level.means(facts) / trust.sum())
-        shape = self._shape.means(facts)
-        times = self._middle * (1 + (level + shape - shape.mean()) / 100)
+        alike = _alike(self._facts_of(x)[None], self._known)[:, 0]
+        level = float(self._trust @ self._level.means(alike))
+        shape = self._shape.means(alike[:, self._clean])
+        times = self._middle * (1 + (level + shape - shape.sum() / len(shape)) / 100)
         times *= 1 + self._news(x, float(times.sum()))
         return dict(zip(self._names, times.tolist(), strict=True))
 
-    @property
-    def _limit(self) -> float:
-        return AT_PACE * float(self._times.sum(axis=1).min())
-
     def _fit(self) -> None:
         """Laps at pace count whole; of the others the sectors at pace, whose mean is so much noisier."""
-        whole = self._times.sum(axis=1) <= self._limit
+        lap_times = self._times.sum(axis=1)
+        self._limit = AT_PACE * float(lap_times.min())
+        whole = lap_times <= self._limit
         best = self._times.min(axis=0)
         known = self._times <= np.where(whole, SECTOR_SPOILT, SECTOR_AT_PACE)[:, None] * best
         self._middle = np.nanmedian(np.where(known, self._times, np.nan), axis=0)
@@ -122,10 +128,13 @@ class SectorProcess(base.MultiTargetRegressor):
         count = known.sum(axis=1)
         level = percent.sum(axis=1) / np.maximum(count, 1)
         some, sectors = count > 0, self._times.shape[1]
-        self._level.fit(self._facts[some], level[None, some], np.sqrt(sectors / count[some]))
-        clean = count == sectors
-        shapes = (percent - level[:, None])[clean].T
-        self._shape.fit(self._facts[clean], shapes, np.ones(int(clean.sum())))
+        self._known, self._clean = self._facts[some], count[some] == sectors
+        among = _alike(self._known, self._known)
+        self._level.fit(among, level[None, some], np.sqrt(sectors / count[some]))
+        shapes = (percent - level[:, None])[some][self._clean].T
+        self._shape.fit(among[:, self._clean][:, :, self._clean], shapes, np.ones(shapes.shape[1]))
+        trust = np.exp(_SHARPNESS * (self._record - self._record.max()))
+        self._trust = trust / trust.sum()
 
     def _facts_of(self, x: Features) -> Floats:
         """What the processes go by; where the input is silent, the lap goes on from the one learned last."""
@@ -172,51 +181,50 @@ class Processes:
     """
 
     def __init__(self, scales: Floats) -> None:
-        self.scales = scales
-        self._facts: Floats = np.empty((0, _FACTS))
+        self._noise = scales[:, -1:]
+        self._shared: Floats = scales[:, :-1] ** 2
         self._weights: Floats = np.empty((0, 0))  # (processes, laps), so that a mean is one product
-        self._noise: Floats = np.empty((0, 0))  # (processes, laps), variances after reweighting
+        self._variance: Floats = np.empty((0, 0))  # (processes, laps), of the noise after reweighting
 
-    def fit(self, facts: Floats, targets: Floats, spread: Floats) -> None:
-        """Fits targets of shape (processes or 1, laps), whose noise is `spread` (laps,) times the usual."""
-        self._facts = facts
-        shared = self._shared(facts, facts)
-        usual = (self.scales[:, -1:] * spread) ** 2
-        self._noise = np.broadcast_to(usual, np.broadcast_shapes(usual.shape, targets.shape))
+    def fit(self, among: Floats, targets: Floats, spread: Floats) -> None:
+        """Fits targets (processes or 1, laps), whose noise is `spread` (laps,) times the usual.
+
+        `among` is how alike the laps are to each other, see `_alike`.
+        """
+        covariance = np.tensordot(self._shared, among, axes=1)
+        usual = (self._noise * spread) ** 2
+        self._variance = np.broadcast_to(usual, np.broadcast_shapes(usual.shape, targets.shape))
         for _ in range(_ROUNDS):
-            matrix = shared + self._noise[:, :, None] * np.eye(len(facts))
-            aims = np.broadcast_to(targets, self._noise.shape)[:, :, None]
+            matrix = covariance + self._variance[:, :, None] * np.eye(len(spread))
+            aims = np.broadcast_to(targets, self._variance.shape)[:, :, None]
             solution: Floats = np.linalg.solve(matrix, aims).astype(np.float64)
-            off = targets - (shared @ solution)[:, :, 0]
+            off = targets - (covariance @ solution)[:, :, 0]
             self._weights = solution[:, :, 0]
-            self._noise = usual * (_TAIL + off**2 / usual) / (_TAIL + 1)
+            self._variance = usual * (_TAIL + off**2 / usual) / (_TAIL + 1)
 
-    def means(self, facts: Floats) -> Floats:
-        """What each process expects of a lap."""
-        answers: Floats = (self._shared(facts[None], self._facts)[:, 0] * self._weights).sum(axis=1)
+    def means(self, alike: Floats) -> Floats:
+        """What each process expects of a lap that is so alike, (kinds, laps), to those fitted."""
+        answers: Floats = (self._shared * (self._weights @ alike.T)).sum(axis=1)
         return answers
 
-    def likelihoods(self, facts: Floats, target: float) -> Floats:
+    def likelihoods(self, alike: Floats, among: Floats, target: float) -> Floats:
         """The logarithms of how likely each process found a lap, but for a constant."""
-        matrix = self._shared(self._facts, self._facts) + self._noise[:, :, None] * np.eye(len(self._facts))
-        towards = self._shared(facts[None], self._facts)[:, 0]
+        covariance = np.tensordot(self._shared, among, axes=1)
+        matrix = covariance + self._variance[:, :, None] * np.eye(alike.shape[1])
+        towards = self._shared @ alike
         explained = (towards * np.linalg.solve(matrix, towards[:, :, None])[:, :, 0]).sum(axis=1)
-        variance = self._shared(facts[None], facts[None])[:, 0, 0] - explained + self.scales[:, -1] ** 2
-        off = target - self.means(facts)
+        variance = self._shared.sum(axis=1) - explained + self._noise[:, 0] ** 2
+        off = target - self.means(alike)
         found: Floats = -0.5 * np.log(variance) - (_TAIL + 1) / 2 * np.log1p(off**2 / (_TAIL * variance))
         return found
 
-    def _shared(self, one: Floats, other: Floats) -> Floats:
-        """The covariance between laps, of shape (processes, laps of one, laps of the other)."""
-        apart = np.abs(one[:, None] - other[None]).transpose(2, 0, 1)
-        alike = np.stack(
-            [
-                np.exp(-apart[0] / _DRIFT),
-                apart[3] == 0,
-                np.exp(-apart[1] / _TYRE_LIFE),
-                apart[2] == 0,
-                np.ones_like(apart[0]),
-            ]
-        )
-        covariance: Floats = np.tensordot(self.scales[:, :-1] ** 2, alike, axes=1)
-        return covariance
+
+def _alike(one: Floats, other: Floats) -> Floats:
+    """How alike laps are, 0..1, shaped (kinds, laps of one, laps of the other); kinds as in `_LEVELS`."""
+    apart = np.abs(one.T[:, :, None] - other.T[:, None])
+    alike = np.ones((_KINDS, *apart.shape[1:]))
+    alike[0] = np.exp(apart[0] / -_DRIFT)
+    alike[1] = apart[3] == 0
+    alike[2] = np.exp(apart[1] / -_TYRE_LIFE)
+    alike[3] = apart[2] == 0
+    return alike

@@ -105,6 +105,7 @@ class SectorContext(Context):
         self.carry_over = CarryOver()
         self.windows = [ResidualWindow() for _ in range(count)]  # by the number of sectors driven
         self.best_lap = float("inf")
+        self.known: tuple[dict[str, float], ...] = ()  # of each sector, over its last laps at pace
 
     def is_at_pace(self, lap_time: float) -> bool:
         """Whether a lap is within 107 % of the best so far, its own time included."""
@@ -120,11 +121,22 @@ class SectorContext(Context):
         known: Features = {name: x[name] for name in _BEFORE_THE_LAP if name in x}
         return [float(time) for time in self.estimator.predict_one(known).values()]
 
-    def worst_shares(self) -> list[float]:
-        """The share of the last laps at pace in which each sector lost most."""
-        losses = list(zip(*(sector.losses for sector in self.sectors), strict=True))
-        worst = [max(range(len(lap)), key=lap.__getitem__) for lap in losses]
-        return [worst.count(number) / len(worst) for number in range(len(self.sectors))]
+    def sum_up(self) -> None:
+        """Brings `known` up to date: what each sector has lost, and how steadily."""
+        losses = [sector.losses for sector in self.sectors]
+        worst = [max(range(len(lap)), key=lap.__getitem__) for lap in zip(*losses, strict=True)]
+        order = sorted(range(len(losses)), key=lambda number: -fmean(losses[number]))
+        self.known = tuple(
+            {
+                "best": sector.best,
+                "typical": sector.typical,
+                "mean_loss": fmean(losses[number]),
+                "spread": pstdev(losses[number]),
+                "worst_share": worst.count(number) / len(worst),
+                "rank": order.index(number) + 1,
+            }
+            for number, sector in enumerate(self.sectors)
+        )
 
 
 class SectorModel(RacingModel[SectorContext]):
@@ -198,27 +210,14 @@ class SectorModel(RacingModel[SectorContext]):
         for sector, time in zip(context.sectors, lap.sector_times, strict=True):
             sector.learn(time, at_pace=context.is_at_pace(lap_time))
         context.best_lap = min(context.best_lap, lap_time)
+        context.sum_up()
 
     def _values(self, context: SectorContext, x: Features) -> dict[str, Any]:
         driven = _driven(context, x)
         times = context.carry_over.lap(context.predict(x), driven)
-        losses = [sector.losses for sector in context.sectors]
-        order = sorted(range(len(losses)), key=lambda number: -fmean(losses[number]))
         sectors = [
-            {
-                "sector": number + 1,
-                "time": time,
-                "best": sector.best,
-                "typical": sector.typical,
-                "loss": time - sector.best,
-                "mean_loss": fmean(losses[number]),
-                "spread": pstdev(losses[number]),
-                "worst_share": share,
-                "rank": order.index(number) + 1,
-            }
-            for number, (sector, time, share) in enumerate(
-                zip(context.sectors, times, context.worst_shares(), strict=True)
-            )
+            {"sector": number, "time": time, **known, "loss": time - known["best"]}
+            for number, (time, known) in enumerate(zip(times, context.known, strict=True), start=1)
         ]
         return {
             "sectors": sectors,
