@@ -181,7 +181,7 @@ class Processes:
     """
 
     def __init__(self, scales: Floats) -> None:
-        self._noise = scales[:, -1:]
+        self._noise: Floats = scales[:, -1:].copy()
         self._shared: Floats = scales[:, :-1] ** 2
         self._weights: Floats = np.empty((0, 0))  # (processes, laps), so that a mean is one product
         self._variance: Floats = np.empty((0, 0))  # (processes, laps), of the noise after reweighting
