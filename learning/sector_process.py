@@ -1,6 +1,6 @@
 """The default estimator of sector times: Gaussian processes over the driver's last laps."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,10 @@ class SectorProcess(base.MultiTargetRegressor):
         times = self._middle * (1 + (level + shape - shape.sum() / len(shape)) / 100)
         times *= 1 + self._news(x, float(times.sum()))
         return dict(zip(self._names, times.tolist(), strict=True))
+
+    def predict_many(self, rows: Sequence[Features]) -> list[dict[Hashable, float]]:
+        """The sectors of some laps."""
+        return [self.predict_one(x) for x in rows]
 
     def _fit(self) -> None:
         """Laps at pace count whole; of the others the sectors at pace, whose mean is so much noisier."""

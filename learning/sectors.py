@@ -1,6 +1,6 @@
 """Sector analysis: each sector's coming time, what is known of it, and where time is lost, how steadily."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, pstdev
 from typing import Any, ClassVar
@@ -30,6 +30,7 @@ _BEFORE_THE_LAP = (
     "road_temp",
     "recent_laps",
 )
+_MOVING = (*_BEFORE_THE_LAP, "sector_times")  # the fields that an answer depends on
 
 
 class SectorEstimators(base.MultiTargetRegressor):
@@ -154,7 +155,8 @@ class SectorModel(RacingModel[SectorContext]):
     }
 
     def fits(self, session: SessionLaps, lap: Lap) -> bool:
-        return super().fits(session, lap) and len(lap.sector_times) > 0
+        times = lap.sector_times
+        return super().fits(session, lap) and len(times) > 0 and all(time > 0 for time in times)
 
     def _key(self, session: SessionLaps, lap: Lap) -> ContextKey:
         key = super()._key(session, lap)
@@ -225,6 +227,15 @@ class SectorModel(RacingModel[SectorContext]):
             "theoretical_best": sum(sector.best for sector in context.sectors),
             "focus": max(sectors, key=lambda sector: sector["loss"])["sector"],
         }
+
+    def _values_many(self, context: SectorContext, rows: Sequence[Features]) -> list[dict[str, Any]]:
+        """Frames of one lap have one answer, which is found once."""
+        found: dict[tuple[Any, ...], dict[str, Any]] = {}
+        keys = [tuple(x.get(name) for name in _MOVING) for x in rows]
+        for key, x in zip(keys, rows, strict=True):
+            if key not in found:
+                found[key] = self._values(context, x)
+        return [found[key] for key in keys]
 
     def _value(self, context: SectorContext, x: Features) -> float:
         return sum(context.carry_over.lap(context.predict(x), _driven(context, x)))

@@ -57,6 +57,16 @@ def test_a_table_of_laps_without_a_frame_trains_the_model(algorithm: str) -> Non
     assert times == pytest.approx(SECTORS, abs=0.25)
 
 
+def test_laps_whose_sector_times_will_not_do_are_passed_over() -> None:
+    good = table(6).laps
+    broken = [
+        replace(good[i], sector_times=(30.0, wrong, 25.0)) for i, wrong in ((2, 0.0), (3, float("nan")))
+    ]
+    model = create_model("sector_analysis")
+    model.learn_session(SessionLaps(laps=(*good[:2], *broken, *good[4:])))
+    assert model.laps_learned == 4
+
+
 def test_a_driver_s_rhythm_is_learned() -> None:
     """Each outing is fast on its first lap, and 2 % slower from its second on."""
     process = SectorProcess()
@@ -145,7 +155,7 @@ def test_intervals_of_sectors_and_of_the_lap_hold_their_share() -> None:
             whole.append((lap.lap_time or 0.0) in answer.interval)
         model.learn_lap(driven, lap)
     for level in levels:
-        assert np.mean(inside[level]) == pytest.approx(level, abs=0.05)
+        assert np.mean(inside[level]) == pytest.approx(level, abs=0.03)
     assert np.mean(whole) == pytest.approx(0.9, abs=0.03)
 
 
