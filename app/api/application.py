@@ -9,7 +9,18 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, analytics, docs, experiments, health, jobs, models, sessions, sharing
+from app.api import (
+    accounts,
+    analyses,
+    analytics,
+    docs,
+    experiments,
+    health,
+    jobs,
+    models,
+    sessions,
+    sharing,
+)
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -80,7 +91,19 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, jobs, models, experiments, sharing, analytics, health, docs):
+    modules = (
+        accounts,
+        sessions,
+        analyses,
+        jobs,
+        models,
+        experiments,
+        sharing,
+        analytics,
+        health,
+        docs,
+    )
+    for module in modules:
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor

@@ -48,6 +48,12 @@ def shown(driver: Driver, model_id: str) -> Json:
     return driver.call("GET", f"/ai-model/{model_id}/experiment")
 
 
+def activations(driver: Driver) -> list[tuple[str, ...]]:
+    """What became active and why, newest first."""
+    entries = driver.get(f"/ai-model/activations/{TRACK}/{LAP_TIME}")["items"]
+    return [(entry["modelId"], entry["cause"], entry["by"], entry["reason"]) for entry in entries]
+
+
 def history(driver: Driver) -> list[str]:
     versions = driver.call("GET", f"/ai-model/performance-history/{TRACK}/{LAP_TIME}")["versions"]
     return [version["version"] for version in versions]
@@ -148,6 +154,8 @@ def test_a_better_challenger_is_found_and_becomes_active_by_itself(
     scored_sessions = [score["sessionId"] for score in after["scores"]]
     assert scored_sessions == sessions[: len(scored_sessions)]
     active = driver.active()
+    won = (after["promotedId"], "won", "platform", f"experiment {after['id']}")
+    assert won in activations(driver)
     assert active["algorithm"] == "expert_mixture"
     assert active["trainingSessionIds"][1:] == sessions, "nothing that came meanwhile is lost"
     assert "variant" not in driver.predict()
@@ -182,6 +190,7 @@ def test_a_challenger_is_promoted_in_one_call(driver: Driver, sides: tuple[str, 
         sides[1],
     )
     assert driver.active()["id"] == sides[1]
+    assert activations(driver)[0] == (sides[1], "promoted", "driver", f"experiment {promoted['id']}")
     driver.call("POST", f"/ai-model/{sides[0]}/activate")
     again = driver.call("POST", f"/ai-model/{sides[0]}/experiment/promote")
     assert again == promoted

@@ -1,6 +1,7 @@
 """The life of versions and accounts: activated, removed, tidied away, whatever happens at the same time."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.database import Database
 
-from app.container import Container
+from app.container import Container, build_container
 from app.domain import (
     IncrementRequest,
     JobStatus,
@@ -19,9 +20,7 @@ from app.domain import (
     utc_now,
 )
 from app.mongo import in_transaction
-from app.services.retention import Retention
 from models_store.activations import ActivationCause, Why
-from models_store.pruning import Pruning
 from tests.factories import TRACK, a_version, new_session
 from tests.integration.drivers import LAP_TIME, Driver, NewDriver
 
@@ -226,10 +225,10 @@ def lost(driver: Driver, platform: Container) -> list[Version]:
     return versions
 
 
-def retention(platform: Container, keep: int, **fields: Any) -> Retention:
-    database = platform.mongo_client[platform.settings.database]
-    pruning = Pruning(platform.mongo_client, database, platform.runs._registry)
-    return Retention(pruning, keep=keep, **{"in_use": ()} | fields)
+def tidy(platform: Container, **settings: Any) -> None:
+    """What the hourly task does, with other settings."""
+    with build_container(replace(platform.settings, **settings)) as other:
+        other.platform.tidy()
 
 
 def left(driver: Driver) -> list[str]:
@@ -242,10 +241,11 @@ def test_retention_keeps_the_newest_and_whatever_was_active(
 ) -> None:
     driver.ask("POST", f"/ai-model/{lost[2].id}/activate")
     driver.ask("POST", f"/ai-model/{lost[0].id}/activate")
-    assert retention(platform, keep=2).prune() == 2
+    tidy(platform, keep_versions=2)
     assert left(driver) == ["1.0.0", "1.0.2", "1.0.4", "1.0.5"]
     assert database["models.files"].count_documents({}) == 4
-    assert retention(platform, keep=2).prune() == 0
+    tidy(platform, keep_versions=2)
+    assert len(left(driver)) == 4
     assert active_of(driver) == lost[0].id
 
 
@@ -254,7 +254,7 @@ def active_of(driver: Driver) -> str:
     return found
 
 
-def test_retention_keeps_what_is_shared_or_used_by_an_unfinished_job(
+def test_retention_keeps_what_is_shared_tried_or_used_by_an_unfinished_job(
     driver: Driver, lost: list[Version], platform: Container, database: Documents
 ) -> None:
     driver.ask("POST", f"/ai-model/{lost[1].id}/share", {"email": "lewis@example.org"})
@@ -262,24 +262,22 @@ def test_retention_keeps_what_is_shared_or_used_by_an_unfinished_job(
     database["sessions"].update_one({"_id": session.id}, {"$set": {"trackName": "monza"}})
     platform.training.increment(driver.id, IncrementRequest(model_id=lost[2].id, session_ids=(session.id,)))
     platform.training.validate(driver.id, lost[3].id, (session.id,))
-    kept = retention(
-        platform,
-        keep=1,
-        in_use=(platform.runs._jobs.models_in_use, platform.sharing._shares.shared_models),
-    )
-    assert kept.prune() == 1
+    trial = {"challengerId": lost[4].id, "share": 0.5}
+    driver.call("POST", f"/ai-model/{lost[0].id}/experiment", trial, status=201)
+    tidy(platform, keep_versions=1)
+    assert len(left(driver)) == 6
+    driver.call("DELETE", f"/ai-model/{lost[0].id}/experiment")
+    tidy(platform, keep_versions=1)
     assert left(driver) == ["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.5"]
 
 
 def test_retention_runs_with_the_other_chores_and_heeds_its_setting(
-    driver: Driver, lost: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, lost: list[Version], platform: Container
 ) -> None:
-    platform.platform.tidy()
+    tidy(platform)
     assert len(left(driver)) == 6
     assert platform.settings.keep_versions == 20
-    chores = {"versions": retention(platform, keep=1).prune}
-    monkeypatch.setattr(platform.platform, "_each_tidy", chores)
-    platform.platform.tidy()
+    tidy(platform, keep_versions=1)
     assert left(driver) == ["1.0.0", "1.0.5"]
 
 
