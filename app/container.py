@@ -9,6 +9,8 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.automatic import AutomaticJobs
+from app.services.events import Events
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
@@ -16,9 +18,12 @@ from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.training import Training
 from app.services.uploads import Uploads
+from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.deliveries import DeliveryStore
+from app.stores.events import EventStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.migrating import is_migrated
@@ -26,6 +31,7 @@ from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
 from app.stores.uploads import UploadStore
+from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
 from models_store.cache import ModelCache
 from models_store.registry import ModelRegistry
@@ -40,6 +46,8 @@ class Container:
     accounts: Accounts
     sessions: Sessions
     uploads: Uploads
+    events: Events
+    webhooks: Webhooks
     jobs: Jobs
     training: Training
     models: Models
@@ -77,6 +85,16 @@ def build_container(settings: Settings) -> Container:
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
+    automatic = AutomaticJobs(users, registry, job_store)
+    event_store = EventStore(database)
+    webhooks = Webhooks(
+        client=client,
+        users=users,
+        hooks=WebhookStore(database),
+        deliveries=DeliveryStore(database),
+        queue=queue,
+        allow_private=settings.webhook_allow_private,
+    )
     training = Training(
         client=client,
         users=users,
@@ -84,6 +102,7 @@ def build_container(settings: Settings) -> Container:
         registry=registry,
         job_store=job_store,
         jobs=jobs,
+        automatic=automatic,
     )
     sessions = Sessions(
         client=client,
@@ -95,7 +114,14 @@ def build_container(settings: Settings) -> Container:
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
     # jobs first: a job that is running loses its lease and can leave nothing behind
-    removers = (job_store.remove_all, upload_store.remove_all, session_store.remove_all, models.remove_all)
+    removers = (
+        job_store.remove_all,
+        upload_store.remove_all,
+        session_store.remove_all,
+        models.remove_all,
+        event_store.remove_all,
+        webhooks.remove_all,
+    )
     accounts = Accounts(
         users=users,
         families=TokenFamilies(database),
@@ -117,17 +143,27 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             max_decoded_bytes=settings.max_decoded_bytes,
         ),
+        events=Events(
+            client=client,
+            users=users,
+            session_store=session_store,
+            events=event_store,
+            sessions=sessions,
+            automatic=automatic,
+            jobs=jobs,
+        ),
+        webhooks=webhooks,
         jobs=jobs,
         training=training,
-        models=Models(registry, models),
+        models=Models(registry, models, webhooks),
         runs=Runs(
-            client=client,
             sessions=session_store,
             registry=registry,
             models=models,
             jobs=job_store,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             attempts=settings.job_attempts,
         ),
         platform=Platform(
@@ -137,6 +173,7 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
             attempts=settings.job_attempts,

@@ -1,5 +1,7 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
+from collections.abc import Callable, Collection
+
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -9,6 +11,9 @@ from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
+
+# what is done with a version in the transaction that makes it active
+Also = Callable[[Version, ClientSession], None]
 
 
 class ModelRegistry:
@@ -76,11 +81,10 @@ class ModelRegistry:
             found = self._lineages.find_one({"_id": key.id})
         return from_document(Lineage, found) if found else None
 
-    def active_lineages(self, user_id: str, track_name: str) -> tuple[Lineage, ...]:
-        """A driver's lineages on a track that have an active version."""
-        query = {"userId": user_id, "trackName": track_name, "activeModelId": {"$ne": None}}
-        with errors_translated():
-            return tuple(from_document(Lineage, found) for found in self._lineages.find(query))
+    def active_among(self, lineage_ids: Collection[str], *, tx: ClientSession | None = None) -> set[str]:
+        """Those of the lineages that have an active version."""
+        query = {"_id": {"$in": list(lineage_ids)}, "activeModelId": {"$ne": None}}
+        return {found["_id"] for found in self._lineages.find(query, {"_id": 1}, session=tx)}
 
     def add_version(self, version: Version, *, expected_revision: int, tx: ClientSession) -> None:
         """Adds a version as the newest and active one of its lineage.
@@ -111,8 +115,13 @@ class ModelRegistry:
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
 
-    def activate(self, user_id: str, model_id: str) -> Version:
+    def activate(self, user_id: str, model_id: str, also: Also | None = None) -> Version:
         """Makes a version the active one of its lineage; of two calls that race, one comes after the other.
+
+        Parameters
+        ----------
+        also
+            Called in the same transaction, unless the version is active already.
 
         Raises
         ------
@@ -126,7 +135,10 @@ class ModelRegistry:
             self._move(key_of(version), {"activeModelId": model_id}, tx)
             self._deactivate(key_of(version), tx)
             self._activate(model_id, tx)
-            return self._get(user_id, model_id, tx)
+            activated = self._get(user_id, model_id, tx)
+            if also:
+                also(activated, tx)
+            return activated
 
         return in_transaction(self._client, work)
 
@@ -147,8 +159,13 @@ class ModelRegistry:
             )
             return self._get(user_id, model_id)
 
-    def remove(self, user_id: str, model_id: str) -> None:
+    def remove(self, user_id: str, model_id: str, also: Also | None = None) -> None:
         """Removes a version; of the active one, its nearest ancestor left, else the newest, becomes active.
+
+        Parameters
+        ----------
+        also
+            Called in the same transaction with the version that becomes active, if one does.
 
         Raises
         ------
@@ -164,6 +181,8 @@ class ModelRegistry:
             self._move(key_of(version), changes, tx)
             if version.is_active:
                 self._activate(changes["activeModelId"], tx)
+            if also and changes.get("activeModelId"):
+                also(self._get(user_id, changes["activeModelId"], tx), tx)
 
         in_transaction(self._client, work)
 

@@ -13,7 +13,7 @@ from learning.model import RacingModel
 from models_store.artifacts import Artifacts
 from models_store.cache import ModelCache
 from models_store.codec import Artifact, Owner, decode, encode
-from models_store.registry import ModelRegistry
+from models_store.registry import Also, ModelRegistry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +134,14 @@ class ModelStore:
         model: RacingModel[Any] = decode(artifact, owner=owner, keys=[self._key], max_size=self._max_bytes)
         return model
 
-    def remove(self, user_id: str, model_id: str) -> None:
-        """Removes a version, then its binary.
+    def remove(self, user_id: str, model_id: str, also: Also | None = None) -> None:
+        """Removes a version, then its binary. For `also` see `ModelRegistry.remove`.
 
         Raises
         ------
         ModelNotFound
         """
-        self._registry.remove(user_id, model_id)
+        self._registry.remove(user_id, model_id, also)
         self._remove_binary(model_id)
 
     def remove_all(self, user_id: str) -> None:

@@ -9,7 +9,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, docs, health, jobs, models, sessions
+from app.api import accounts, docs, events, health, jobs, models, sessions, webhooks
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
     init_observe(app, metrics)
     limiter = init_limits(app, container.settings)
     limiter.exempt(health.bp)  # answers also when Redis does not
+    limiter.exempt(events.bp)  # senders are known by their signature, and how many wait is limited
     init_tokens(app, container.settings)
     _register(app)
     return app
@@ -77,7 +78,7 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, jobs, models, health, docs):
+    for module in (accounts, sessions, events, webhooks, jobs, models, health, docs):
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor

@@ -6,19 +6,21 @@ from typing import Any
 
 from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
+from app.services.webhooks import Webhooks
 from learning.errors import InvalidInput
 from learning.model import Prediction
 from learning.zoo import Algorithm, algorithms
-from models_store.registry import ModelRegistry
+from models_store.registry import Also, ModelRegistry
 from models_store.store import ModelStore
 
 
 class Models:
     """Use cases of model versions."""
 
-    def __init__(self, registry: ModelRegistry, store: ModelStore) -> None:
+    def __init__(self, registry: ModelRegistry, store: ModelStore, webhooks: Webhooks) -> None:
         self._registry = registry
         self._store = store
+        self._webhooks = webhooks
 
     def get(self, user_id: str, model_id: str) -> Version:
         return self._registry.get_version(user_id, model_id)
@@ -56,11 +58,18 @@ class Models:
         return self._registry.rename(user_id, model_id, model_name=model_name, description=description)
 
     def activate(self, user_id: str, model_id: str) -> Version:
-        return self._registry.activate(user_id, model_id)
+        """Makes a version the active one, back or forward, and tells of it."""
+        version = self._registry.activate(user_id, model_id, self._telling("request"))
+        self._webhooks.wake_if_due()
+        return version
 
     def remove(self, user_id: str, model_id: str) -> None:
         """Removes a version and its binary; of the active one, its parent becomes active."""
-        self._store.remove(user_id, model_id)
+        self._store.remove(user_id, model_id, self._telling("removal"))
+        self._webhooks.wake_if_due()
+
+    def _telling(self, reason: str) -> Also:
+        return lambda version, tx: self._webhooks.model_activated(version, reason, tx=tx)
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""

@@ -8,6 +8,7 @@ import structlog
 
 from app.domain import Job, utc_now
 from app.services.jobs import backoff
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -53,6 +54,7 @@ class Platform:
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
         attempts: int,
@@ -63,6 +65,7 @@ class Platform:
         self._models = models
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
         self._is_migrated = is_migrated
         self._restore = restore
         self._attempts = attempts
@@ -78,6 +81,7 @@ class Platform:
             self._status.mark()
         for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
             self._queue.send(job_id)
+        self._webhooks.wake_if_due()
 
     def tidy(self) -> None:
         """Removes files that dead processes left without a document, and old uploads in chunks."""
@@ -104,7 +108,7 @@ class Platform:
         if job.cancel_requested:
             after = self._jobs.end_cancelled(job)
         elif job.attempts >= self._attempts:
-            after = self._jobs.fail(job, GIVEN_UP)
+            after = self._webhooks.told(lambda tx: self._jobs.fail(job, GIVEN_UP, tx=tx))
         else:
             delay = backoff(job.attempts) if job.attempts > 1 else timedelta(0)  # once may be chance
             after = self._jobs.put_back(job, WORKER_LOST, delay)

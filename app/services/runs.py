@@ -14,8 +14,8 @@ from pymongo.client_session import ClientSession
 
 from app.domain import Job, JobKind, Lineage, LineageKey, Session, Version, next_version
 from app.errors import JobCancelled, LapwiseError, LeaseLost, LineageChanged, SessionNotFound, Unavailable
-from app.mongo import Client, in_transaction
 from app.services.attempts import Steps, described, retry_delay
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -55,22 +55,22 @@ class Runs:
     def __init__(
         self,
         *,
-        client: Client,
         sessions: SessionStore,
         registry: ModelRegistry,
         models: ModelStore,
         jobs: JobStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
         attempts: int,
     ) -> None:
-        self._client = client
         self._sessions = sessions
         self._registry = registry
         self._models = models
         self._jobs = jobs
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
         self._attempts = attempts
 
     def run(self, job_id: str) -> None:
@@ -109,7 +109,7 @@ class Runs:
         skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
         wanted = tuple(session_id for session_id in job.session_ids if session_id not in known)
         if base and not wanted:
-            return self._succeed(job, base, Learned(reports={}, skipped=skipped))
+            return self._nothing_new(job, base, Learned(reports={}, skipped=skipped))
         model = self._models.load_copy(base) if base else self._fresh_model(job)
         learned, job = self._learn(job, model, wanted, skipped)
         if not learned.reports:
@@ -161,7 +161,7 @@ class Runs:
 
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
-            return self._succeed(job, base, learned)
+            return self._nothing_new(job, base, learned)
         if learned.unusable:
             raise NothingToLearn(
                 "none of the sessions could be learned: " + "; ".join(sorted(set(learned.unusable.values()))),
@@ -176,17 +176,19 @@ class Runs:
 
         def write(tx: ClientSession) -> Job:
             self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
-            return self._succeed(job, version, learned, tx=tx)
+            self._webhooks.model_activated(version, "training", tx=tx)
+            return self._succeed(job, version, learned, tx)
 
         try:
-            return in_transaction(self._client, write)
+            return self._webhooks.told(write)
         except (LineageChanged, LeaseLost, JobCancelled):
             self._models.discard(version)
             raise
 
-    def _succeed(
-        self, job: Job, version: Version, learned: Learned, *, tx: ClientSession | None = None
-    ) -> Job:
+    def _nothing_new(self, job: Job, base: Version, learned: Learned) -> Job:
+        return self._webhooks.told(lambda tx: self._succeed(job, base, learned, tx))
+
+    def _succeed(self, job: Job, version: Version, learned: Learned, tx: ClientSession) -> Job:
         result = {
             "modelId": version.id,
             "modelVersion": version.model_version,
@@ -215,8 +217,10 @@ class Runs:
             "missingSessionIds": [one for one in job.session_ids if one not in sessions],
             "sessions": {session_id: report.as_dict() for session_id, report in reports.items()},
         }
-        return self._jobs.succeed(
-            steps.job, result=result, model_id=version.id, model_version=version.model_version
+        return self._webhooks.told(
+            lambda tx: self._jobs.succeed(
+                steps.job, result=result, model_id=version.id, model_version=version.model_version, tx=tx
+            )
         )
 
     def _laps(self, session: Session) -> SessionLaps:
@@ -228,7 +232,7 @@ class Runs:
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
         if delay is None:
-            return self._jobs.fail(job, error)
+            return self._webhooks.told(lambda tx: self._jobs.fail(job, error, tx=tx))
         return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
 
     def _wake_next(self, job: Job) -> None:

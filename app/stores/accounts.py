@@ -1,6 +1,6 @@
 """Keeps drivers' accounts, and the token families by which a sign-in is renewed and revoked."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from pymongo.client_session import ClientSession
@@ -46,9 +46,30 @@ class Users:
         Unauthorized
             It is being removed, or is gone.
         """
-        held = self._users.update_one({"_id": user_id, "removedAt": None}, {"$inc": {"holds": 1}}, session=tx)
-        if not held.matched_count:
-            raise Unauthorized
+        self.hold_all([user_id], tx=tx)
+
+    def hold_all(self, user_ids: Collection[str], *, tx: ClientSession) -> None:
+        """`hold` for several accounts at once.
+
+        Raises
+        ------
+        Unauthorized
+            One of them is being removed, or is gone.
+        """
+        if user_ids:
+            which = {"_id": {"$in": list(user_ids)}, "removedAt": None}
+            held = self._users.update_many(which, {"$inc": {"holds": 1}}, session=tx)
+            if held.matched_count < len(user_ids):
+                raise Unauthorized
+
+    def ids_of(
+        self, user_ids: Collection[str], emails: Collection[str], *, tx: ClientSession | None = None
+    ) -> dict[str, str]:
+        """The ids of accounts by what they were asked for by: an id or an address."""
+        either = [{"_id": {"$in": list(user_ids)}}, {"email": {"$in": list(emails)}}]
+        with errors_translated(tx):
+            found = list(self._users.find({"$or": either, "removedAt": None}, {"email": 1}, session=tx))
+        return {user["email"]: user["_id"] for user in found} | {user["_id"]: user["_id"] for user in found}
 
     def begin_removal(self, user_id: str, at: datetime) -> None:
         """From now on nothing new is written of the account."""
