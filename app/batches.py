@@ -1,11 +1,10 @@
 """Does together what several threads ask for at once, where one step for all costs little more than one."""
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from threading import Lock
+from threading import Condition
 from typing import Generic, TypeVar
-
-from app.errors import Overloaded
 
 I = TypeVar("I")  # noqa: E741  # what is asked for
 R = TypeVar("R")
@@ -14,54 +13,51 @@ R = TypeVar("R")
 class Batches(Generic[I, R]):
     """Whoever comes when nothing is under way works off all that waits; the others wait for their part of it.
 
-    So the work grows with the number of batches, not of callers: the more come, the larger the batches.
+    So the work grows with the number of batches, not of callers. Callers that come one by one never wait.
+    While several come at once, a batch begins no sooner than a moment after the one before, so that it is
+    larger.
 
     Parameters
     ----------
     work
         The result or the error of each item, in order; an error it raises is that of all items.
-    most
-        How many callers may be waiting; more are refused, at once.
+    apart
+        The moment between the beginnings of two batches, in seconds.
     """
 
-    def __init__(self, work: Callable[[Sequence[I]], Sequence[R | Exception]], most: int) -> None:
+    def __init__(self, work: Callable[[Sequence[I]], Sequence[R | Exception]], *, apart: float = 0.0) -> None:
         self._work = work
-        self._most = most
-        self._inside = 0
+        self._apart = apart
         self._waiting: list[tuple[I, Future[R]]] = []
-        self._changing = Lock()
-        self._working = Lock()
+        self._changed = Condition()
+        self._is_working = False
+        self._begun = 0.0  # when the last batch was
+        self._is_busy = False  # whether it had several items
 
     def do(self, item: I) -> R:
-        """The item's result.
-
-        Raises
-        ------
-        Overloaded
-            Too many are waiting already.
-        """
-        mine = self._enter(item)
-        try:
-            with self._working:
-                if not mine.done():
-                    self._work_off()
-            return mine.result()
-        finally:
-            with self._changing:
-                self._inside -= 1
-
-    def _enter(self, item: I) -> "Future[R]":
+        """The item's result, or its error raised."""
         mine: Future[R] = Future()
-        with self._changing:
-            if self._inside >= self._most:
-                raise Overloaded
-            self._inside += 1
+        with self._changed:
             self._waiting.append((item, mine))
-        return mine
+        if self._is_to_work(mine):
+            self._work_off()
+        return mine.result()
+
+    def _is_to_work(self, mine: "Future[R]") -> bool:
+        """Waits until another caller has done it, or none is at work and it is this one's turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: mine.done() or not self._is_working)
+            if mine.done():
+                return False
+            self._is_working = True
+            return True
 
     def _work_off(self) -> None:
-        with self._changing:
+        if self._is_busy or len(self._waiting) > 1:
+            time.sleep(max(0.0, self._begun + self._apart - time.monotonic()))
+        with self._changed:
             batch, self._waiting = self._waiting, []
+        self._begun, self._is_busy = time.monotonic(), len(batch) > 1
         try:
             results = self._work([item for item, _ in batch])
         except Exception as exc:  # handed to every caller, each of whom raises it
@@ -71,3 +67,6 @@ class Batches(Generic[I, R]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+        with self._changed:
+            self._is_working = False
+            self._changed.notify_all()

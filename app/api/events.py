@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from flask import request
+from flask import current_app, request
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import Length
 
@@ -13,6 +13,7 @@ from app.api.fields import CamelSchema, Id, Rows, Setup, Text, TrackName
 from app.api.requests import raw_body
 from app.api.sessions import CHUNK_ROWS, UploadedSchema
 from app.domain import ModelType
+from app.errors import Overloaded
 from app.services.accounts import EMAIL_LENGTH
 from app.services.events import SessionEvent
 from app.signatures import HEADER, check
@@ -75,6 +76,18 @@ class TakenSchema(UploadedSchema):
     event_id = Text(200, "race-4711-finished", required=True, attribute="id")
 
 
+BACKLOG = "lapwise-backlog"  # how many requests wait for a thread of this process; the server puts it there
+BACKLOG_AT_MOST = 100  # a fraction of a second's work
+
+
+@bp.before_request  # type: ignore[untyped-decorator]  # flask_smorest has no types
+def check_backlog() -> None:
+    """Refuses at once what would have to wait for long, and so keeps the wait of the others short."""
+    waiting = current_app.extensions.get(BACKLOG)
+    if waiting is not None and waiting() > BACKLOG_AT_MOST:
+        raise Overloaded
+
+
 @bp.before_request  # type: ignore[untyped-decorator]  # flask_smorest has no types
 def check_signature() -> None:
     """The sender knows the secret and has just sent this very body."""
@@ -93,6 +106,6 @@ def check_signature() -> None:
     errors=(401, 404, 409),
     shows="nothing",
 )
-def session_uploaded(_signature: dict[str, str], event: SessionEvent) -> TakenEvent:
+def session_uploaded(event: SessionEvent, _signature: dict[str, str]) -> TakenEvent:
     """Have a session learned that is here already or comes along; a repeated `eventId` queues nothing."""
     return services().events.take(event)

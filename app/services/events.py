@@ -4,10 +4,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from threading import BoundedSemaphore
+from types import MappingProxyType
 from typing import Any
 
 from pymongo.client_session import ClientSession
@@ -33,9 +34,9 @@ from app.stores.accounts import Users
 from app.stores.events import EventStore, TakenEvent
 from app.stores.sessions import SessionStore
 
-AT_ONCE = 14  # events a process takes at a time; two of its 16 threads stay free to refuse the others
-READ_AT_ONCE = 4  # of these with telemetry in them, which is read one after the other
-TRIES = 5  # of a batch in which another process was first with an event
+APART = 0.02  # seconds between two transactions while events come faster than one by one
+READ_AT_ONCE = 4  # events with telemetry in them, which a process reads one after the other
+NOTHING: Mapping[str, TakenEvent] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ class Events:
         self._sessions = sessions
         self._automatic = automatic
         self._jobs = jobs
-        self._batches = Batches(self._take_all, AT_ONCE)
+        self._batches = Batches(self._take_all, apart=APART)
         self._reading = BoundedSemaphore(READ_AT_ONCE)
 
     def take(self, event: SessionEvent) -> TakenEvent:
@@ -140,23 +141,31 @@ class Events:
         finally:
             self._reading.release()
 
-    def _take_all(self, batch: Sequence[_Asked]) -> list[TakenEvent | Exception]:
-        for tries_left in range(TRIES - 1, -1, -1):
-            try:
-                outcomes, new, shown = in_transaction(self._client, lambda tx: self._record(batch, tx))
-                break
-            except EventIdReused:  # another process took one of them at the same moment: now it is known
-                if not tries_left:
-                    raise
+    def _take_all(
+        self, batch: Sequence[_Asked], taken: Mapping[str, TakenEvent] = NOTHING
+    ) -> Sequence[TakenEvent | Exception]:
+        """What becomes of each event; `taken` are those of which it is known that they are repeats."""
+        try:
+            outcomes, new, joined = in_transaction(self._client, lambda tx: self._record(batch, taken, tx))
+        except EventIdReused:  # there are more; they are rare, so they are not asked for beforehand
+            known = self._events.find_all({asked.id for asked in batch})
+            if known.keys() == taken.keys():
+                raise
+            return self._take_all(batch, known)
         self._jobs.announce(*new)
-        self._jobs.show(*shown)
+        self._jobs.show(*joined)
         return outcomes
 
     def _record(
-        self, batch: Sequence[_Asked], tx: ClientSession
+        self, batch: Sequence[_Asked], taken: Mapping[str, TakenEvent], tx: ClientSession
     ) -> tuple[list[TakenEvent | Exception], tuple[Job, ...], tuple[Job, ...]]:
-        """What becomes of each event, the jobs that are new, and those that took a session along."""
-        taken = self._events.find_all({asked.id for asked in batch}, tx=tx)
+        """What becomes of each event, the jobs that are new, and those that took a session along.
+
+        Raises
+        ------
+        EventIdReused
+            There are more repeats in the batch than the `taken` ones.
+        """
         fresh = {asked.id: asked for asked in reversed(batch) if asked.id not in taken}
         wishes, refused = self._checked(tuple(fresh.values()), tx)
         jobs, new, joined = self._automatic.record(tuple(wishes.values()), tx=tx)
@@ -165,7 +174,9 @@ class Events:
             for (event_id, wish), learning in zip(wishes.items(), jobs, strict=True)
         }
         self._events.add(added.values(), tx=tx)
-        known = taken | added
+        # a repeat is one also when what it names has been removed since
+        repeated = self._events.find_all(refused, tx=tx) if refused else {}
+        known = {**taken, **added, **repeated}
         outcomes = [
             _outcome(known[asked.id], asked) if asked.id in known else refused[asked.id] for asked in batch
         ]
@@ -233,4 +244,4 @@ def _same(known: TakenEvent, asked: _Asked) -> TakenEvent:
 
 
 def _digest(event: SessionEvent) -> str:
-    return hashlib.sha256(json.dumps(asdict(event), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(vars(event), sort_keys=True).encode()).hexdigest()
