@@ -9,9 +9,9 @@ from app.stores.receivers import Receivers
 from app.stores.webhooks import WebhookStore
 
 
-def build_deliveries(settings: Settings) -> Deliveries:
-    """Connects to MongoDB and the queue."""
-    database = mongo.connect(settings.mongo_url)[settings.database]
+def build_deliveries(settings: Settings, client: mongo.Client) -> Deliveries:
+    """The courier's one service, on a connection to MongoDB that is the caller's to close."""
+    database = client[settings.database]
     return Deliveries(
         hooks=WebhookStore(database),
         deliveries=DeliveryStore(database),

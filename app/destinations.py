@@ -38,10 +38,10 @@ def checked_url(text: str, *, allow_private: bool) -> httpx.URL:
         raise DestinationRefused("this is not an address of the web") from exc
     if url.scheme not in ("https", "http") or not url.host:
         raise DestinationRefused("notifications go to https:// and http:// addresses")
-    if url.userinfo or "@" in url.netloc.decode():
+    if url.userinfo:
         raise DestinationRefused("the address must not carry a user name or a password")
-    if port == 0:
-        raise DestinationRefused("there is no port 0")
+    if port is not None and not 0 < port < 2**16:
+        raise DestinationRefused(f"there is no port {port}")
     if not allow_private:
         _check_public(url)
     return url

@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -71,7 +72,9 @@ def main() -> None:
         _run(api, secret, _events([warm], len(files)), rate=5.0)
         _wait_learned([warm])
         idle = _run(api, secret, _events([warm], int(IDLE_RATE * IDLE_SECONDS)), rate=IDLE_RATE)
+        before = _processor_seconds(platform)
         load = _run(api, secret, _events(drivers, int(options.rate * options.seconds)), rate=options.rate)
+        spent = {name: seconds - before[name] for name, seconds in _processor_seconds(platform).items()}
         learned = _wait_learned(drivers)
         lost = _lost(drivers, load)
     results = {
@@ -79,6 +82,7 @@ def main() -> None:
         "idle": _figures(idle),
         "load": _figures(load),
         "p99_ratio": load.quantile(0.99) / idle.quantile(0.99),
+        "processor_ms_an_event": {name: 1000 * one / load.offered for name, one in spent.items()},
         "seconds_until_learned": learned,
         "lost": lost,
     }
@@ -196,6 +200,17 @@ class _Connections:
             writer.close()
 
 
+def _processor_seconds(platform: ChildPlatform) -> dict[str, float]:
+    """What each program has used of the processor, and the generator: this holds on a busy machine too."""
+    used = {name: _used(pid) for name, pid in platform.endpoints()["pids"].items()}
+    return used | {"generator": time.process_time()}
+
+
+def _used(pid: int) -> float:
+    process = psutil.Process(pid)
+    return sum(sum(one.cpu_times()[:2]) for one in [process, *process.children(recursive=True)])
+
+
 def _wait_learned(drivers: Sequence[Driver]) -> float:
     """Seconds until no job of the drivers waits or runs."""
     started = time.perf_counter()
@@ -263,6 +278,8 @@ def _print(console: Console, results: dict[str, Any]) -> None:
         figures = [f"{row[key]:.1f}" for key in ("p50_ms", "p99_ms", "max_ms")]
         table.add_row(name, str(row["offered"]), str(row["statuses"]), *figures)
     console.print(table)
+    spent = ", ".join(f"{name} {used:.2f}" for name, used in results["processor_ms_an_event"].items())
+    console.print(f"processor ms an event: {spent}")
     console.print(f"p99 under load / idle: {results['p99_ratio']:.1f}")
     console.print(f"all jobs done {results['seconds_until_learned']:.1f} s after the last event")
     console.print(f"lost: {len(results['lost'])}")

@@ -4,6 +4,7 @@ from functools import cache
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from app.mongo import connect
 from app.settings import Settings
 from app.stores.queue import DELIVER, RUN_JOB, SWEEP, TIDY
 from workers import celery
@@ -28,7 +29,8 @@ def deliveries() -> "Deliveries":
     """What the courier needs; it does without the rest, and so without the learning core."""
     from app.courier import build_deliveries
 
-    return build_deliveries(Settings.from_environment())
+    settings = Settings.from_environment()
+    return build_deliveries(settings, connect(settings.mongo_url))
 
 
 @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]  # celery has no types

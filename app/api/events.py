@@ -77,7 +77,7 @@ class TakenSchema(UploadedSchema):
 
 
 BACKLOG = "lapwise-backlog"  # how many requests wait for a thread of this process; the server puts it there
-BACKLOG_AT_MOST = 100  # a fraction of a second's work
+BACKLOG_AT_MOST = 200  # about a second's work
 
 
 @bp.before_request  # type: ignore[untyped-decorator]  # flask_smorest has no types

@@ -120,9 +120,10 @@ class Deliveries:
     def _record(self, hook: Webhook, delivery: Delivery, status: int | None, error: str | None) -> None:
         now = utc_now()
         after = _after(delivery, status, error, now, self._chance())
-        self._deliveries.record(after)
+        is_recorded = self._deliveries.record(after)
         log.info(
             "notification_sent" if error is None else "notification_not_delivered",
+            taken_over=not is_recorded,
             delivery_id=delivery.id,
             webhook_id=hook.id,
             host=delivery.host,
@@ -160,4 +161,4 @@ def _after(
     again = None if status == GONE else next_attempt(delivery.created_at, delivery.attempts, now, chance)
     if again is None:
         return replace(delivery, status=DeliveryStatus.FAILED, next_at=None, finished_at=now, **known)
-    return replace(delivery, next_at=again, token=None, **known)
+    return replace(delivery, next_at=again, **known)
