@@ -181,7 +181,7 @@ class _Connections:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n{HEADER}: {signature}\r\n\r\n"
         )
         async with self._slots:
-            reader, writer = self._free.pop() if self._free else await self._open()
+            reader, writer = await self._connection()
             writer.write(head.encode() + body)
             lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
@@ -192,7 +192,12 @@ class _Connections:
                 self._free.append((reader, writer))
         return int(lines[0].split()[1]), answer
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connection(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        while self._free:
+            reader, writer = self._free.pop()
+            if not reader.at_eof():  # the server closes those that were idle for a while
+                return reader, writer
+            writer.close()
         return await asyncio.open_connection(self._at.hostname, self._at.port)
 
     def close(self) -> None:
@@ -237,6 +242,7 @@ def _lost(drivers: Sequence[Driver], load: Outcome) -> list[str]:
         for job in answer["jobs"]
         if jobs.get(job["id"], {}).get("status") != "succeeded"
     ]
+    wrong += [f"{load.statuses[0]} events were not answered"] * bool(load.statuses[0])
     wrong += [f"event {answer['eventId']} has no job" for answer in load.accepted if not answer["jobs"]]
     for user_id, driver in told.items():
         named = {a["session"]["id"] for a in load.accepted if a["session"]["userId"] == user_id}

@@ -27,6 +27,7 @@ class SignatureSchema(CamelSchema):
 
     signature = fields.String(
         data_key=HEADER,
+        required=True,
         metadata={"example": f"t=1770802200,v1={'0f' * 32}", "description": "See docs/api.md, Webhooks."},
     )
 
