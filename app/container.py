@@ -11,6 +11,8 @@ from app import mongo
 from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
+from app.services.automatic import AutomaticJobs
+from app.services.events import Events
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
 from app.services.measuring import Measuring
@@ -24,9 +26,12 @@ from app.services.training import Training
 from app.services.trials import Trials
 from app.services.uploads import Uploads
 from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.deliveries import DeliveryStore
+from app.stores.events import EventStore
 from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
@@ -38,6 +43,7 @@ from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
+from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
 from models_store.cache import ModelCache
 from models_store.performance import Performance
@@ -55,6 +61,8 @@ class Container:
     sessions: Sessions
     analyses: Analyses
     uploads: Uploads
+    events: Events
+    webhooks: Webhooks
     jobs: Jobs
     training: Training
     models: Models
@@ -89,10 +97,18 @@ def build_container(settings: Settings) -> Container:
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
     users, experiment_store = Users(database), ExperimentStore(database)
+    webhooks = Webhooks(
+        client=client,
+        users=users,
+        hooks=WebhookStore(database),
+        deliveries=DeliveryStore(database),
+        queue=queue,
+        allow_private=settings.webhook_allow_private,
+    )
     registry = ModelRegistry(
         client,
         database,
-        on_activation=(experiment_store.version_activated,),
+        on_activation=(experiment_store.version_activated, webhooks.model_activated),
         on_removal=(experiment_store.version_removed,),
     )
     models = ModelStore(
@@ -103,6 +119,8 @@ def build_container(settings: Settings) -> Container:
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
+    automatic = AutomaticJobs(users, registry, job_store)
+    event_store = EventStore(database)
     training = Training(
         client=client,
         users=users,
@@ -110,6 +128,7 @@ def build_container(settings: Settings) -> Container:
         registry=registry,
         job_store=job_store,
         jobs=jobs,
+        automatic=automatic,
     )
     sessions = Sessions(
         client=client,
@@ -137,6 +156,8 @@ def build_container(settings: Settings) -> Container:
         session_store.remove_all,
         models.remove_all,
         usage_store.remove_all,
+        event_store.remove_all,
+        webhooks.remove_all,
     )
     experiments = Experiments(
         client=client,
@@ -145,7 +166,7 @@ def build_container(settings: Settings) -> Container:
         registry=registry,
         store=experiment_store,
         jobs=jobs,
-        training=training,
+        automatic=automatic,
     )
     accounts = Accounts(
         users=users,
@@ -169,6 +190,16 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             max_decoded_bytes=settings.max_decoded_bytes,
         ),
+        events=Events(
+            client=client,
+            users=users,
+            session_store=session_store,
+            events=event_store,
+            sessions=sessions,
+            automatic=automatic,
+            jobs=jobs,
+        ),
+        webhooks=webhooks,
         jobs=jobs,
         training=training,
         models=Models(
@@ -177,18 +208,23 @@ def build_container(settings: Settings) -> Container:
             sharing=sharing,
             usage=usage,
             running=RunningExperiments(experiment_store),
+            webhooks=webhooks,
         ),
         experiments=experiments,
         sharing=sharing,
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(
-            client=client,
             sessions=session_store,
             registry=registry,
             models=models,
             measuring=Measuring(
-                sessions=session_store, registry=registry, models=models, jobs=job_store, status=status
+                sessions=session_store,
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                status=status,
+                webhooks=webhooks,
             ),
             trials=Trials(
                 sessions=session_store, registry=registry, models=models, experiments=experiment_store
@@ -196,6 +232,7 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             attempts=settings.job_attempts,
         ),
         platform=Platform(
@@ -205,9 +242,10 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
-            each_sweep=(accounts.resume_removal, experiments.end_overdue),
+            each_sweep=(accounts.resume_removal, experiments.end_overdue, webhooks.wake_if_due),
             each_tidy={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
         ),

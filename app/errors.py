@@ -75,6 +75,18 @@ class ExperimentNotFound(NotFound):
     code = "experiment_not_found"
 
 
+class UserNotFound(NotFound):
+    """There is no such driver."""
+
+    code = "user_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook, or it is not yours."""
+
+    code = "webhook_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -115,6 +127,24 @@ class IdempotencyKeyReused(Conflict):
     """This Idempotency-Key was used for another request; choose a new one."""
 
     code = "idempotency_key_reused"
+
+
+class EventIdReused(Conflict):
+    """This eventId came before with another body; choose a new one for another event."""
+
+    code = "event_id_reused"
+
+
+class TooManyWebhooks(Conflict):
+    """You have as many webhooks as a driver may have; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """This webhook is disabled; remove it and register its address again."""
+
+    code = "webhook_disabled"
 
 
 class LineageChanged(Conflict):
@@ -195,6 +225,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class SignatureInvalid(Unauthorized):
+    """The signature of this request is not good."""
+
+    code = "signature_invalid"
+
+
 class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 
@@ -205,6 +241,18 @@ class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """More is coming in than can be taken just now; try again shortly."""
+
+    code = "overloaded"
+
+
+class DestinationRefused(LapwiseError):
+    """Notifications do not go to this address."""
+
+    code = "destination_refused"
 
 
 class ArtifactRefused(LapwiseError):

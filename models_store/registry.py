@@ -1,6 +1,6 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -107,11 +107,10 @@ class ModelRegistry:
             found = self._lineages.find_one({"_id": key.id})
         return from_document(Lineage, found) if found else None
 
-    def active_lineages(self, user_id: str, track_name: str) -> tuple[Lineage, ...]:
-        """A driver's lineages on a track that have an active version."""
-        query = {"userId": user_id, "trackName": track_name, "activeModelId": {"$ne": None}}
-        with errors_translated():
-            return tuple(from_document(Lineage, found) for found in self._lineages.find(query))
+    def active_among(self, lineage_ids: Collection[str], *, tx: ClientSession | None = None) -> set[str]:
+        """Those of the lineages that have an active version."""
+        query = {"_id": {"$in": list(lineage_ids)}, "activeModelId": {"$ne": None}}
+        return {found["_id"] for found in self._lineages.find(query, {"_id": 1}, session=tx)}
 
     def add_version(
         self,

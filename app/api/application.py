@@ -14,12 +14,14 @@ from app.api import (
     analyses,
     analytics,
     docs,
+    events,
     experiments,
     health,
     jobs,
     models,
     sessions,
     sharing,
+    webhooks,
 )
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
@@ -60,6 +62,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
     init_observe(app, metrics)
     limiter = init_limits(app, container.settings)
     limiter.exempt(health.bp)  # answers also when Redis does not
+    limiter.exempt(events.bp)  # senders are known by their signature, and how many wait is limited
     init_tokens(app, container.settings)
     _register(app)
     return app
@@ -95,6 +98,8 @@ def _register(app: Flask) -> None:
         accounts,
         sessions,
         analyses,
+        events,
+        webhooks,
         jobs,
         models,
         experiments,

@@ -23,8 +23,8 @@ from app.experiment import (
     Variant,
 )
 from app.mongo import Client, in_transaction
+from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs
-from app.services.training import Training
 from app.stores.accounts import Users
 from app.stores.experiments import ExperimentStore
 from app.stores.sessions import SessionStore
@@ -60,7 +60,7 @@ class Experiments:
         registry: ModelRegistry,
         store: ExperimentStore,
         jobs: Jobs,
-        training: Training,
+        automatic: AutomaticJobs,
     ) -> None:
         self._client = client
         self._users = users
@@ -68,7 +68,7 @@ class Experiments:
         self._registry = registry
         self._store = store
         self._jobs = jobs
-        self._training = training
+        self._automatic = automatic
 
     def start(self, user_id: str, model_id: str, request: ExperimentRequest) -> Experiment:
         """Has a challenger answer a share of what is asked of the active version.
@@ -163,12 +163,13 @@ class Experiments:
         known = set(challenger.training_session_ids)
         others = [one for one in (before.training_session_ids if before else ()) if one not in known]
         sessions = self._sessions.find_all(experiment.user_id, others).values()
-        jobs = [
-            self._training.record_growth(session, experiment.model_type, tx=tx)
+        wishes = [
+            Wish(session=session, model_types=(experiment.model_type,), again=True)
             for session in sessions
             if session.created_at >= experiment.started_at
         ]
-        return tuple({job.id: job for job in jobs}.values())
+        _, new, joined = self._automatic.record(wishes, tx=tx)
+        return new + joined
 
 
 class RunningExperiments:

@@ -6,6 +6,7 @@ from app.domain import Job, Session, Version
 from app.errors import SessionNotFound
 from app.services.attempts import Steps
 from app.services.comparing import Measured, comparison, scored
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
@@ -26,12 +27,14 @@ class Measuring:
         models: ModelStore,
         jobs: JobStore,
         status: JobStatusStore,
+        webhooks: Webhooks,
     ) -> None:
         self._sessions = sessions
         self._registry = registry
         self._models = models
         self._jobs = jobs
         self._status = status
+        self._webhooks = webhooks
 
     def validate(self, job: Job) -> Job:
         """Measures a version."""
@@ -52,9 +55,7 @@ class Measuring:
             "missingSessionIds": _missing(job, sessions),
             "sessions": {session_id: report.as_dict() for session_id, report in reports.items()},
         }
-        return self._jobs.succeed(
-            steps.job, result=result, model_id=version.id, model_version=version.model_version
-        )
+        return self._succeed(steps.job, result, version)
 
     def compare(self, job: Job) -> Job:
         """Measures several versions on the same laps; a lap counts once a version in the progress."""
@@ -64,7 +65,14 @@ class Measuring:
         measured = [self._measured(version, sessions, steps) for version in versions]
         result = comparison(measured, level=job.parameters["level"])
         result["missingSessionIds"] = _missing(job, sessions)
-        return self._jobs.succeed(steps.job, result=result, model_id=None, model_version=None)
+        return self._succeed(steps.job, result)
+
+    def _succeed(self, job: Job, result: dict[str, Any], version: Version | None = None) -> Job:
+        model = {
+            "model_id": version.id if version else None,
+            "model_version": version.model_version if version else None,
+        }
+        return self._webhooks.told(lambda tx: self._jobs.succeed(job, result=result, **model, tx=tx))
 
     def _measured(self, version: Version, sessions: dict[str, Session], steps: Steps) -> Measured:
         """Of one model at a time: ten of them may be too much for the memory."""

@@ -11,6 +11,7 @@ from app.experiment import Experiment, Variant
 from app.services.experiments import RunningExperiments, variant_for
 from app.services.sharing import Sharing
 from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from learning.errors import InvalidInput
 from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
@@ -30,12 +31,14 @@ class Models:
         sharing: Sharing,
         usage: Usage,
         running: RunningExperiments,
+        webhooks: Webhooks,
     ) -> None:
         self._registry = registry
         self._store = store
         self._sharing = sharing
         self._usage = usage
         self._running = running
+        self._webhooks = webhooks
 
     def get(self, user_id: str, model_id: str) -> Version:
         """A version of the driver's own, or one shared with them as they may see it."""
@@ -83,7 +86,9 @@ class Models:
     ) -> Version:
         """Makes a version the active one; a driver may say why, and what they take to be active now."""
         why = Why(ActivationCause.CHOSEN, reason)
-        return self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+        version = self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+        self._webhooks.wake_if_due()
+        return version
 
     def activations(
         self,
@@ -102,6 +107,7 @@ class Models:
         """Removes a version, its binary and its shares; of the active one, its parent becomes active."""
         self._store.remove(user_id, model_id)
         self._sharing.remove_of_model(model_id)
+        self._webhooks.wake_if_due()
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""

@@ -8,6 +8,7 @@ import structlog
 
 from app.domain import Job, utc_now
 from app.services.jobs import backoff
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -57,6 +58,7 @@ class Platform:
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
         each_sweep: Sequence[Callable[[], Any]],
@@ -69,6 +71,7 @@ class Platform:
         self._models = models
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
         self._is_migrated = is_migrated
         self._restore = restore
         self._each_sweep = each_sweep
@@ -115,7 +118,7 @@ class Platform:
         if job.cancel_requested:
             after = self._jobs.end_cancelled(job)
         elif job.attempts >= self._attempts:
-            after = self._jobs.fail(job, GIVEN_UP)
+            after = self._webhooks.told(lambda tx: self._jobs.fail(job, GIVEN_UP, tx=tx))
         else:
             delay = backoff(job.attempts) if job.attempts > 1 else timedelta(0)  # once may be chance
             after = self._jobs.put_back(job, WORKER_LOST, delay)

@@ -22,10 +22,10 @@ from app.errors import (
     SessionNotFound,
     Unavailable,
 )
-from app.mongo import Client, in_transaction
 from app.services.attempts import Steps, described, retry_delay
 from app.services.measuring import Measuring, total_laps
 from app.services.trials import PASSES, Grown, Trials
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -63,7 +63,6 @@ class Runs:
     def __init__(
         self,
         *,
-        client: Client,
         sessions: SessionStore,
         registry: ModelRegistry,
         models: ModelStore,
@@ -72,9 +71,9 @@ class Runs:
         jobs: JobStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
         attempts: int,
     ) -> None:
-        self._client = client
         self._sessions = sessions
         self._registry = registry
         self._models = models
@@ -83,6 +82,7 @@ class Runs:
         self._jobs = jobs
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
         self._attempts = attempts
 
     def run(self, job_id: str) -> None:
@@ -121,7 +121,7 @@ class Runs:
         trial = self._trials.find(base)
         skipped, wanted = _split(job, base)
         if base and not wanted:
-            return self._succeed(job, base, Learned(reports={}, skipped=skipped))
+            return self._nothing_new(job, base, Learned(reports={}, skipped=skipped))
         model = self._models.load_copy(base) if base else self._fresh_model(job)
         sessions = self._sessions.find_all(job.user_id, wanted)
         steps = Steps(job, self._jobs, self._status, total_laps(sessions) * (PASSES if trial else 1))
@@ -189,7 +189,7 @@ class Runs:
 
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
-            return self._succeed(job, base, learned)
+            return self._nothing_new(job, base, learned)
         if learned.unusable:
             raise NothingToLearn(
                 "none of the sessions could be learned: " + "; ".join(sorted(set(learned.unusable.values()))),
@@ -204,22 +204,32 @@ class Runs:
     ) -> Job:
         """Makes version, lineage, experiment and job one step forward together, or leaves no trace."""
 
-        def write(tx: ClientSession) -> tuple[Job, bool]:
-            if grown is None:
-                self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
-                return self._succeed(job, version, learned, tx=tx), True
-            added = self._trials.add(grown, version, expected_revision=expected_revision, tx=tx)
-            return self._succeed(job, version, learned, grown if added else None, tx=tx), added
+        def write(tx: ClientSession) -> Job:
+            added = self._add(version, grown, expected_revision, tx)
+            return self._succeed(job, version, learned, added, tx=tx)
 
         try:
-            done, all_added = in_transaction(self._client, write)
+            done = self._webhooks.told(write)
         except (LineageChanged, LeaseLost, JobCancelled):
             self._models.discard(version)
             self._trials.discard(grown)
             raise
-        if not all_added:
+        if "experiment" not in (done.result or {}):  # it had ended
             self._trials.discard(grown)
         return done
+
+    def _add(
+        self, version: Version, grown: Grown | None, expected_revision: int, tx: ClientSession
+    ) -> Grown | None:
+        """Adds the version; what of an experiment was added with it."""
+        if grown is None:
+            self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
+            return None
+        added = self._trials.add(grown, version, expected_revision=expected_revision, tx=tx)
+        return grown if added else None
+
+    def _nothing_new(self, job: Job, base: Version, learned: Learned) -> Job:
+        return self._webhooks.told(lambda tx: self._succeed(job, base, learned, tx=tx))
 
     def _succeed(
         self,
@@ -228,7 +238,7 @@ class Runs:
         learned: Learned,
         grown: Grown | None = None,
         *,
-        tx: ClientSession | None = None,
+        tx: ClientSession,
     ) -> Job:
         result = {
             "modelId": version.id,
@@ -247,7 +257,7 @@ class Runs:
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
         if delay is None:
-            return self._jobs.fail(job, error)
+            return self._webhooks.told(lambda tx: self._jobs.fail(job, error, tx=tx))
         return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
 
     def _wake_next(self, job: Job) -> None:

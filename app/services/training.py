@@ -22,6 +22,7 @@ from app.domain import (
 )
 from app.errors import IdempotencyKeyReused, Invalid, SetupMissing
 from app.mongo import Client, in_transaction
+from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs, new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
@@ -42,6 +43,7 @@ class Training:
         registry: ModelRegistry,
         job_store: JobStore,
         jobs: Jobs,
+        automatic: AutomaticJobs,
     ) -> None:
         self._client = client
         self._users = users
@@ -49,6 +51,7 @@ class Training:
         self._registry = registry
         self._job_store = job_store
         self._jobs = jobs
+        self._automatic = automatic
 
     def train(self, user_id: str, request: TrainRequest, idempotency_key: str | None = None) -> Job:
         """A job that trains a lineage's model from scratch.
@@ -94,31 +97,9 @@ class Training:
         return self._repeated(once) or self._record(once, self._compare_job(user_id, request))
 
     def record_automatic(self, session: Session, *, tx: ClientSession) -> tuple[Job, ...]:
-        """The jobs that learn a new upload, recorded in its transaction.
-
-        Every active lineage of the driver and track grows by it, and lap time prediction is started where it
-        is not active. A job that still waits takes the session along.
-        """
-        active = {lineage.model_type for lineage in self._registry.active_lineages(*_place(session))}
-        wanted = sorted(active | {ModelType.LAP_TIME_PREDICTION})
-        return tuple(
-            self.record_growth(session, model_type, model_type in active, tx=tx)
-            for model_type in wanted
-            if session.setup or model_type != ModelType.SETUP_OPTIMIZATION
-        )
-
-    def record_growth(
-        self, session: Session, model_type: ModelType, is_active: bool = True, *, tx: ClientSession
-    ) -> Job:
-        """The job by which a lineage's active version, or where none is its first one, learns a session."""
-        user_id, track_name = _place(session)
-        key = LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
-        waiting = self._job_store.join_queued(key.id, session.id, tx=tx)
-        if waiting is not None:
-            return waiting
-        kind = JobKind.INCREMENTAL_TRAINING if is_active else JobKind.TRAIN
-        job = new_job(kind, key, (session.id,), lineage_id=key.id, automatic=True)
-        return self._job_store.add(job, tx=tx)
+        """The jobs that learn a new upload, recorded in its transaction. See `AutomaticJobs`."""
+        (jobs,), _, _ = self._automatic.record([Wish(session=session)], tx=tx)
+        return jobs
 
     def _train_job(self, user_id: str, request: TrainRequest) -> Job:
         sessions = self._sessions.get_all(user_id, request.session_ids)
@@ -194,10 +175,6 @@ class _Once:
 
 def _digest(kind: JobKind, request: Any) -> str:
     return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
-
-
-def _place(session: Session) -> tuple[str, str]:
-    return session.user_id, session.track_name
 
 
 def _unique(session_ids: tuple[str, ...]) -> tuple[str, ...]:

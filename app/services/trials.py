@@ -127,7 +127,8 @@ class Trials:
             wins = outcome is Outcome.CHALLENGER_BETTER
             promoted = after.challenger_id if wins and after.auto_promote else None
             self._experiments.end(after.id, EndReason.DECIDED, outcome=outcome, promoted_id=promoted, tx=tx)
-        self._registry.add_version(incumbent, expected_revision=expected_revision, tx=tx)
+        trained = None if promoted else Why(ActivationCause.TRAINED)
+        self._registry.add_version(incumbent, expected_revision=expected_revision, tx=tx, why=trained)
         if after and grown.challenger:
             self._registry.add_version(
                 grown.challenger, expected_revision=expected_revision + 1, tx=tx, why=None

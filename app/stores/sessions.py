@@ -1,6 +1,6 @@
 """Keeps racing sessions: the documents, and in GridFS the upload as it came and its laps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -89,6 +89,14 @@ class SessionStore:
         with errors_translated():
             cursor = self._sessions.find({"_id": {"$in": list(session_ids)}, "userId": user_id}, {"laps": 0})
             return {document["_id"]: from_document(Session, document) for document in cursor}
+
+    def find_of_any(
+        self, user_ids: Collection[str], session_ids: Collection[str], *, tx: ClientSession
+    ) -> dict[str, Session]:
+        """Those of the named sessions that are one of the drivers', by id."""
+        which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
+        found = self._sessions.find(which, {"laps": 0}, session=tx)
+        return {document["_id"]: from_document(Session, document) for document in found}
 
     def page(self, user_id: str, track_name: str | None, limit: int, cursor: str | None) -> Page[Session]:
         """Newest first."""

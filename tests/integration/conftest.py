@@ -25,6 +25,7 @@ def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]],
         database=database.name,
         secret_key="a secret of the tests, long enough",
         model_key="another secret of the tests",
+        webhook_secret="a third secret of the tests",
         data_dir=tmp_path / "data",
     )
 

@@ -23,6 +23,7 @@ def api_settings() -> Settings:
         redis_url="memory://",  # the rate limiter's own store for tests
         secret_key="a secret of the tests, long enough",
         model_key="another secret of the tests",
+        webhook_secret="a third secret of the tests",
         max_json_bytes=10_000,
         max_upload_bytes=20_000,
         rate_limit="100000 per minute",
