@@ -29,7 +29,7 @@ _ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one
 _MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
-_CHOSEN = 8  # experts that speak at a point of the lap
+_CHOSEN = 10  # experts that speak at a point of the lap
 _NEIGHBOURS = 0.1  # of the lap: how far records and corrections of nearby points count
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 _SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
@@ -70,6 +70,9 @@ _EXPERTS = (
     Expert((1.3, 6.6), 1, 1, 0.2, 0.4, {}),
     Expert((2.0, 4.5), 3, 3, 0.2, 0.4, {}),
     Expert((4.1, 3.6), 12, 12, 0.2, 0.4, {}),
+    Expert((0.5, 4.0), 5, 5, 1.0, 1.0, {}),
+    Expert((0.5, 3.5), 15, 15, 1.0, 0.8, {}),
+    Expert((0.5, 3.0), 40, 40, 1.0, 0.6, {}),
     Expert((1.0, 2.4), 8, 8, 0.1, 0.3, {"speeds": 1, "outing_lap": 0.6}),
     Expert((1.6, 1.5), 60, 60, 0.1, 0.3, {"speeds": 1, "outing_lap": 0.6}),
     Expert((1.8, 2.7), 8, 8, 0.1, 0.2, {"last_speeds": 0.5, "tyre_life": 1.5}),
