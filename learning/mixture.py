@@ -257,7 +257,7 @@ class ExpertMixture(base.Regressor):
         now = Moments.along(lap, lap_time)
         past = _Past(now, _with_shape(self._pace, len(now) - 1))
         weights = past.weights(_THETA, slice(None))
-        opinions = np.stack([now.elapsed + _middles(past.remaining, one) for one in weights], axis=1)
+        opinions = (now.elapsed + _middles(past.remaining, weights)).T
         trust = self._record.trust(self.rate)[: len(now)]
         mixed = np.einsum("me,emn->mn", trust, weights)
         answers = now.elapsed + _middles(past.remaining, mixed)
@@ -383,8 +383,8 @@ class _Past:
         np.minimum(terms[:kinds], _UNLIKE, out=terms[:kinds])
         elsewhere = history.facts[0] != now.facts[:, :1]
         terms[shapes:kinds] *= elsewhere
-        age = history.number[-1] - history.number
-        terms[-4], terms[-3] = age * ~elsewhere, age * elsewhere
+        np.multiply(history.age, elsewhere, out=terms[-3])
+        np.subtract(history.age, terms[-3], out=terms[-4])
         terms[-2] = elsewhere
         terms[-1] = history.facts[4] != now.facts[:, 4:]
         return terms
@@ -430,13 +430,22 @@ def _with_shape(history: LapHistory, mark: int) -> LapHistory:
 
 
 def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
-    """For each row of weights that add up to 1, the mean of the middle part of the weighted values."""
+    """The mean of the middle part of weighted values.
+
+    Parameters
+    ----------
+    values
+        Shape (m, laps).
+    weights
+        Shape (..., m, laps), adding up to 1 along the last axis.
+    """
     low, high = _MIDDLE
     order = values.argsort(axis=1)
     rows = np.arange(len(values))[:, None]
     ordered = values[rows, order]
-    inside = weights[rows, order].cumsum(axis=1, dtype=np.float64)[:, :-1]
+    inside = weights[..., rows, order].cumsum(axis=-1, dtype=np.float64)[..., :-1]
     np.minimum(np.maximum(inside, low, out=inside), high, out=inside)
     inside *= ordered[:, 1:] - ordered[:, :-1]  # summed by parts
-    middles: Floats = (high * ordered[:, -1] - low * ordered[:, 0] - inside.sum(axis=1)) / (high - low)
+    ends = high * ordered[:, -1] - low * ordered[:, 0]
+    middles: Floats = (ends - inside.sum(axis=-1)) / (high - low)
     return middles
