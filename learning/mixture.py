@@ -348,17 +348,19 @@ class _Past:
     def clues(self, weights: NDArray[Any], answers: Floats) -> Floats:
         """Shape (m, 5): how a lap differs from those it goes by, in percent of the best lap and 20 km/h."""
         now, remaining, percent = self.now, self.remaining, self.best / 100
-        usual = np.einsum("mn,mkn->mk", weights, self.at)
-        ahead = now.elapsed - answers
-        clues = np.empty((len(now), _CLUES))
-        clues[:, 0] = (now.elapsed - usual[:, 0]) / percent
-        clues[:, 1] = (now.position > 0) * (now.here[:, 1] - usual[:, 1]) / 20
-        clues[:, 2] = (remaining[:, -1] + ahead) / percent
-        clues[:, 3] = (remaining.min(axis=1) + ahead) / percent
+        usual = np.einsum("mn,mkn->km", weights, self.at)
         last = remaining[:, -5:]
-        clues[:, 4] = (last.sum(axis=1) / last.shape[1] + ahead) / percent
-        clues[np.isnan(clues)] = 0.0
-        return np.minimum(np.maximum(clues, -_CLUE_LIMIT, out=clues), _CLUE_LIMIT, out=clues)
+        clues = np.empty((_CLUES, len(now)))
+        np.subtract(now.here.T, usual, out=clues[:2])
+        clues[2], clues[3], clues[4] = (
+            remaining[:, -1],
+            remaining.min(axis=1),
+            last.sum(axis=1) / last.shape[1],
+        )
+        clues[2:] += now.elapsed - answers
+        clues /= ((percent,), (20,), (percent,), (percent,), (percent,))
+        clues[1, (now.position == 0) | np.isnan(clues[1])] = 0.0
+        return np.minimum(np.maximum(clues, -_CLUE_LIMIT, out=clues), _CLUE_LIMIT, out=clues).T
 
     def weights(self, theta: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         """Shape (experts, m, laps): what each lap counts for each expert, adding up to 1."""
