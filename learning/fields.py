@@ -16,6 +16,7 @@ from learning.laps import SPLITS
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
 _LONGEST_LIST = 200
+_FLOAT = {float}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
 
@@ -161,6 +162,8 @@ def _problem(field: Field, value: Any) -> str | None:
         return next((f"{name} {problem}" for name, problem in named.items() if problem), None)
     if not isinstance(value, list | tuple) or len(value) > _LONGEST_LIST:
         return f"must be a list of at most {_LONGEST_LIST} numbers"
+    if set(map(type, value)) == _FLOAT and field.minimum <= min(value) and max(value) <= field.maximum:
+        return None if math.isfinite(sum(value)) else "must be finite"
     return next(filter(None, (_number_problem(field, item) for item in value)), None)
 
 
@@ -181,7 +184,7 @@ def _converted(field: Field, value: Any) -> Any:
         return float(value)
     if field.kind == "mapping":
         return {name: float(item) for name, item in value.items()}
-    return tuple(float(item) for item in value)
+    return tuple(map(float, value))
 
 
 def _splits_problem(features: Features) -> str | None:
