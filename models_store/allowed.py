@@ -11,6 +11,8 @@ ALLOWED = frozenset(
         ("collections", "OrderedDict"),
         ("collections", "defaultdict"),
         ("collections", "deque"),
+        ("learning.drift", "Detector"),
+        ("learning.drift", "DriftWatch"),
         ("learning.history", "LapHistory"),
         ("learning.intervals", "ResidualWindow"),
         ("learning.lap_time", "LapTimeContext"),
