@@ -9,9 +9,12 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.challenges import Challenges
 from app.services.jobs import Jobs
+from app.services.lessons import Lessons
 from app.services.models import Models
 from app.services.platform import Platform
+from app.services.retraining import Retraining, log_event
 from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.training import Training
@@ -19,6 +22,7 @@ from app.services.uploads import Uploads
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.drifts import DriftStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.migrating import is_migrated
@@ -42,6 +46,7 @@ class Container:
     uploads: Uploads
     jobs: Jobs
     training: Training
+    retraining: Retraining
     models: Models
     runs: Runs
     platform: Platform
@@ -85,6 +90,18 @@ def build_container(settings: Settings) -> Container:
         job_store=job_store,
         jobs=jobs,
     )
+    notify = log_event  # becomes `webhooks.notify`
+    retraining = Retraining(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        drifts=DriftStore(database),
+        job_store=job_store,
+        jobs=jobs,
+        notify=notify,
+        cooldown=timedelta(seconds=settings.retrain_cooldown_seconds),
+    )
     sessions = Sessions(
         client=client,
         users=users,
@@ -119,6 +136,7 @@ def build_container(settings: Settings) -> Container:
         ),
         jobs=jobs,
         training=training,
+        retraining=retraining,
         models=Models(registry, models),
         runs=Runs(
             client=client,
@@ -128,6 +146,15 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             status=status,
             queue=queue,
+            retraining=retraining,
+            challenges=Challenges(
+                client=client,
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                lessons=Lessons(session_store, job_store, status),
+                notify=notify,
+            ),
             attempts=settings.job_attempts,
         ),
         platform=Platform(

@@ -51,6 +51,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class LineageNotFound(NotFound):
+    """There is no model of this type for this track; train one first."""
+
+    code = "lineage_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 

@@ -32,6 +32,7 @@ class Settings:
     model_cache_bytes: int = 256 * MEBIBYTE  # models kept ready in each process
     lease_seconds: float = 15.0  # a job whose worker is silent this long is taken over
     sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
+    retrain_cooldown_seconds: float = 24 * 3600.0  # between two automatic retrainings of a lineage
     job_attempts: int = 5  # starts of one job before it is given up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address

@@ -5,7 +5,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
+from app.domain import Job, Lineage, LineageKey, ModelType, Page, Version, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
@@ -83,7 +83,7 @@ class ModelRegistry:
             return tuple(from_document(Lineage, found) for found in self._lineages.find(query))
 
     def add_version(self, version: Version, *, expected_revision: int, tx: ClientSession) -> None:
-        """Adds a version as the newest and active one of its lineage.
+        """Adds a version as the newest of its lineage, and as the active one unless it says that it is not.
 
         Parameters
         ----------
@@ -96,7 +96,9 @@ class ModelRegistry:
             The lineage has moved on since.
         """
         key = key_of(version)
-        changes = {"newestVersion": version.model_version, "activeModelId": version.id}
+        changes = {"newestVersion": version.model_version}
+        if version.is_active:
+            changes["activeModelId"] = version.id
         try:
             moved = self._lineages.update_one(
                 {"_id": key.id, "revision": expected_revision},
@@ -106,8 +108,9 @@ class ModelRegistry:
             )
             if not (moved.matched_count or moved.upserted_id):
                 raise LineageChanged
-            self._deactivate(key, tx)
-            self._versions.insert_one(to_document(version) | {"isActive": True}, session=tx)
+            if version.is_active:
+                self._deactivate(key, tx)
+            self._versions.insert_one(to_document(version), session=tx)
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
 
@@ -206,9 +209,9 @@ class ModelRegistry:
         return ancestor or max(left, key=lambda model_id: left[model_id], default=None)
 
 
-def key_of(version: Version) -> LineageKey:
-    """The lineage a version belongs to."""
-    return LineageKey(user_id=version.user_id, track_name=version.track_name, model_type=version.model_type)
+def key_of(one: Version | Lineage | Job) -> LineageKey:
+    """The lineage that a version or a job belongs to."""
+    return LineageKey(user_id=one.user_id, track_name=one.track_name, model_type=one.model_type)
 
 
 def _of(key: LineageKey) -> Document:

@@ -4,7 +4,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from app.settings import Settings
-from app.stores.queue import RUN_JOB, SWEEP, TIDY
+from app.stores.queue import RETRAIN, RUN_JOB, SWEEP, TIDY
 from workers import celery
 
 if TYPE_CHECKING:
@@ -35,3 +35,9 @@ def sweep() -> None:
 def tidy() -> None:
     """Removes files that belong to no version and no session."""
     container().platform.tidy()
+
+
+@celery.task(name=RETRAIN)  # type: ignore[untyped-decorator]
+def retrain() -> None:
+    """Starts the retrainings that drift has made due."""
+    container().retraining.sweep()

@@ -13,6 +13,8 @@ from app.api.model_schemas import (
     AlgorithmsQuery,
     HistorySchema,
     IncrementSchema,
+    LineageSettingsSchema,
+    LineageStateSchema,
     MetricsSchema,
     PredictionSchema,
     PredictSchema,
@@ -22,7 +24,17 @@ from app.api.model_schemas import (
     VersionSchema,
     VersionsQuery,
 )
-from app.domain import IncrementRequest, Job, ModelType, Page, PredictRequest, TrainRequest, Version
+from app.domain import (
+    IncrementRequest,
+    Job,
+    Lineage,
+    LineageKey,
+    ModelType,
+    Page,
+    PredictRequest,
+    TrainRequest,
+    Version,
+)
 
 bp = Blueprint("models", __name__, description="Personal models; /model and /ai-model are two doors.")
 
@@ -118,6 +130,20 @@ def get_history(track_name: str, model_type: str) -> dict[str, Any]:
     return {"versions": services().models.history(user_id(), track_name, ModelType(model_type))}
 
 
+@bp.operation("GET", f"/ai-model/lineage-settings/{LINEAGE}", answer=LineageStateSchema)
+def get_lineage_settings(track_name: str, model_type: str) -> Lineage:
+    """Whether a lineage is retrained by itself after drift, the newest drift, and when the next may begin."""
+    return services().retraining.settings(_lineage(track_name, model_type))
+
+
+@bp.operation(
+    "PUT", f"/ai-model/lineage-settings/{LINEAGE}", json=LineageSettingsSchema, answer=LineageStateSchema
+)
+def set_lineage_settings(body: dict[str, bool], track_name: str, model_type: str) -> Lineage:
+    """Turn automatic retraining of a lineage on or off."""
+    return services().retraining.set_automatic(_lineage(track_name, model_type), **body)
+
+
 @bp.operation("GET", "/ai-model/<id:id>", answer=VersionSchema)
 def get_version(id: str) -> Version:
     """One version."""
@@ -140,3 +166,7 @@ def remove_version(id: str) -> None:
 def activate(id: str) -> Version:
     """Make a version the active one, back or forward."""
     return services().models.activate(user_id(), id)
+
+
+def _lineage(track_name: str, model_type: str) -> LineageKey:
+    return LineageKey(user_id=user_id(), track_name=track_name, model_type=ModelType(model_type))

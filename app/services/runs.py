@@ -5,48 +5,29 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.domain import Job, JobKind, Lineage, LineageKey, Session, Version, next_version
+from app.domain import Job, JobKind, Lineage, Version, next_version
 from app.errors import JobCancelled, LapwiseError, LeaseLost, LineageChanged, SessionNotFound, Unavailable
 from app.mongo import Client, in_transaction
-from app.services.attempts import Steps, described, retry_delay
+from app.services.attempts import described, retry_delay
+from app.services.challenges import Challenges
+from app.services.lessons import Learned, Lessons
+from app.services.retraining import Retraining
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
 from app.stores.sessions import SessionStore
-from learning import laps as lap_files
 from learning.errors import LearningError, NothingToLearn
-from learning.laps import SessionLaps
 from learning.model import RacingModel, Report
 from learning.zoo import create_model
-from models_store.registry import ModelRegistry
+from models_store.registry import ModelRegistry, key_of
 from models_store.store import ModelStore, Training
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What became of a job's sessions."""
-
-    reports: Mapping[str, Report]  # by session id, of those learned, in order
-    skipped: tuple[str, ...] = ()  # learned by the base version already
-    missing: tuple[str, ...] = ()  # removed since the job was asked for
-    unusable: Mapping[str, str] | None = None  # why, by session id
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "learnedSessionIds": list(self.reports),
-            "skippedSessionIds": list(self.skipped),
-            "missingSessionIds": list(self.missing),
-            "unusableSessions": dict(self.unusable or {}),
-        }
 
 
 class Runs:
@@ -62,6 +43,8 @@ class Runs:
         jobs: JobStore,
         status: JobStatusStore,
         queue: JobQueue,
+        retraining: Retraining,
+        challenges: Challenges,
         attempts: int,
     ) -> None:
         self._client = client
@@ -71,7 +54,11 @@ class Runs:
         self._jobs = jobs
         self._status = status
         self._queue = queue
+        self._retraining = retraining
+        self._challenges = challenges
         self._attempts = attempts
+        self._lessons = Lessons(sessions, jobs, status)
+        self._learn = self._lessons.learn
 
     def run(self, job_id: str) -> None:
         """Runs the job, or the one of its lineage that is first in line; nothing when the work is done."""
@@ -98,11 +85,13 @@ class Runs:
                 self._wake_next(job)
 
     def _perform(self, job: Job) -> Job:
-        return self._validate(job) if job.kind is JobKind.VALIDATE else self._train(job)
+        if job.kind is JobKind.VALIDATE:
+            return self._validate(job)
+        return self._challenges.run(job) if job.kind is JobKind.RETRAIN else self._train(job)
 
     def _train(self, job: Job) -> Job:
         started = time.monotonic()
-        key = LineageKey(user_id=job.user_id, track_name=job.track_name, model_type=job.model_type)
+        key = key_of(job)
         lineage = self._registry.find_lineage(key)
         base = self._base(job, lineage)
         known = set(base.training_session_ids) if base else set()
@@ -123,7 +112,7 @@ class Runs:
                 parent=base,
                 job=job,
                 session_ids=(*(base.training_session_ids if base else ()), *learned.reports),
-                validation=_validation(job, learned),
+                validation=learned.validation() if job.parameters.get("validateModel", True) else None,
                 duration=time.monotonic() - started,
             ),
         )
@@ -142,23 +131,6 @@ class Runs:
             job.model_type, job.parameters.get("algorithm"), job.parameters.get("hyperparameters") or {}
         )
 
-    def _learn(
-        self, job: Job, model: RacingModel[Any], wanted: Sequence[str], skipped: tuple[str, ...]
-    ) -> tuple[Learned, Job]:
-        sessions = self._sessions.find_all(job.user_id, wanted)
-        steps = Steps(job, self._jobs, self._status, _total_laps(sessions))
-        reports: dict[str, Report] = {}
-        unusable = {}
-        for session in (sessions[session_id] for session_id in wanted if session_id in sessions):
-            try:
-                reports[session.id] = model.learn_session(self._laps(session), on_lap=steps.on_lap)
-            except NothingToLearn as exc:
-                unusable[session.id] = exc.message
-            steps.next_session(session.valid_laps_count)
-        missing = tuple(session_id for session_id in wanted if session_id not in sessions)
-        learned = Learned(reports=reports, skipped=skipped, missing=missing, unusable=unusable)
-        return learned, steps.job
-
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
             return self._succeed(job, base, learned)
@@ -176,6 +148,8 @@ class Runs:
 
         def write(tx: ClientSession) -> Job:
             self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
+            if job.automatic or version.parent_id:
+                self._retraining.note(version, learned, tx=tx)
             return self._succeed(job, version, learned, tx=tx)
 
         try:
@@ -203,10 +177,10 @@ class Runs:
         sessions = self._sessions.find_all(job.user_id, job.session_ids)
         if not sessions:
             raise SessionNotFound("the sessions were removed before they were measured")
-        steps = Steps(job, self._jobs, self._status, _total_laps(sessions))
+        steps = self._lessons.steps(job, sessions)
         reports = {}
         for session in sessions.values():
-            reports[session.id] = model.score_session(self._laps(session), on_lap=steps.on_lap)
+            reports[session.id] = model.score_session(self._lessons.laps(session), on_lap=steps.on_lap)
             steps.next_session(session.valid_laps_count)
         result = {
             "modelId": version.id,
@@ -218,9 +192,6 @@ class Runs:
         return self._jobs.succeed(
             steps.job, result=result, model_id=version.id, model_version=version.model_version
         )
-
-    def _laps(self, session: Session) -> SessionLaps:
-        return lap_files.decode(self._sessions.read_laps(session))
 
     def _record_failure(self, job: Job, exc: Exception) -> Job | None:
         """The job as it goes on, queued again or failed; None when it is no longer this worker's."""
@@ -235,21 +206,9 @@ class Runs:
         if job.lineage_id is None:
             return
         try:
+            self._retraining.consider(key_of(job))
             waiting = self._jobs.next_queued(job.lineage_id)
         except Unavailable:
-            return  # the sweep wakes it once MongoDB is back
+            return  # the sweeps see to both once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
-
-
-def _validation(job: Job, learned: Learned) -> dict[str, Any] | None:
-    if not job.parameters.get("validateModel", True):
-        return None
-    merged = Report.merged(tuple(learned.reports.values()))
-    return merged.as_dict() | {
-        "sessions": {session_id: report.as_dict() for session_id, report in learned.reports.items()}
-    }
-
-
-def _total_laps(sessions: Mapping[str, Session]) -> int:
-    return sum(session.valid_laps_count for session in sessions.values())

@@ -11,6 +11,7 @@ QUEUE = "lapwise"
 RUN_JOB = "lapwise.run_job"
 SWEEP = "lapwise.sweep"
 TIDY = "lapwise.tidy"
+RETRAIN = "lapwise.retrain"
 REDIS_OPTIONS = {
     "socket_timeout": 5.0,
     "socket_connect_timeout": 3.0,
