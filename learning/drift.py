@@ -23,6 +23,7 @@ _PRACTICE = 10  # practice goes with log(laps driven + these)
 _SLOPES = (0.1, 0.1, 0.1, 0.5)  # prior deviations, s: of laps since the pits, tyre life, fuel, practice
 _COMPOUND = 1.0  # the same of a compound, s
 _ALLOWED = 0.8  # standard deviations that laps may be off on average
+_APART = 1.25  # the same, by how much outings differ by themselves
 _THRESHOLD = 5.0  # standard deviations beyond that, summed up, from which it is drift
 _CERTAIN = 200  # laps at the usual pace that the detector is credited with
 
@@ -120,7 +121,7 @@ class DriftWatch:
         reference = _Reference(self._rows[:-_GAP], self._values[:-_GAP], least=_NOISE * lap_time)
         error, deviation = value - reference.expected(row), reference.deviation(row)
         self._errors = np.append(self._errors, error)[-_WINDOW:]
-        self._detector.delta = _ALLOWED + reference.outings / deviation
+        self._detector.delta = _ALLOWED + _APART * reference.outings / deviation
         found = self._detector.add(float(np.clip(error / deviation, -_CLIP, _CLIP)))
         return _laps_changed(self._errors) if found else 0
 
