@@ -96,6 +96,7 @@ class Session:
     track_name: str
     session_name: str
     car_model: str | None
+    driver: str | None = None  # whose laps they are, where the file tells drivers apart
     setup: Mapping[str, float]
     format: str
     size: int
@@ -108,12 +109,16 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class NewSession:
-    """An upload that waits to be read: a file on disk and what its driver says of it."""
+    """An upload that waits to be read: a file on disk and what its driver says of it.
+
+    `driver` is whose laps to take from a file that tells drivers apart.
+    """
 
     path: Path
-    track_name: str
+    track_name: str | None = None
     session_name: str | None = None
     car_model: str | None = None
+    driver: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -124,6 +129,7 @@ class UploadStart:
     session_name: str
     track_name: str
     car_model: str | None = None
+    driver: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
 
 

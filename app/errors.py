@@ -39,6 +39,12 @@ class LapNotFound(NotFound):
     code = "lap_not_found"
 
 
+class TraceNotFound(NotFound):
+    """This lap has no telemetry, only what its session's file tells of it; see the session's laps."""
+
+    code = "trace_not_found"
+
+
 class JobNotFound(NotFound):
     """There is no such job, or it is not yours."""
 

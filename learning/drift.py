@@ -5,11 +5,12 @@ looked for. Watched is the error of a slow reference instead, which does not kno
 """
 
 from typing import Any, Literal, TypedDict
+from zlib import crc32
 
 import numpy as np
 from river.drift import PageHinkley
 
-from learning.history import Features, facts_of
+from learning.history import Features
 from learning.laps import Floats
 
 _WINDOW = 120  # laps at pace that are remembered
@@ -109,12 +110,13 @@ class DriftWatch:
         return self._start_again(changed) if changed else None
 
     def _row(self, x: Features) -> Floats:
-        outing, _, compound = facts_of(x)
+        outing, compound = float(x.get("outing", 0.0)), x.get("compound")
         self._stint = self._stint + 1 if outing == self._outing else 0
-        self._outing = float(outing)
+        self._outing = outing
         self._laps_seen += 1
         age, fuel = x.get("tyre_life", self._stint), x.get("fuel", 0.0)
-        return np.array([self._stint, age, fuel, np.log(self._laps_seen + _PRACTICE), compound, outing])
+        code = np.nan if compound is None else float(crc32(str(compound).encode()))
+        return np.array([self._stint, age, fuel, np.log(self._laps_seen + _PRACTICE), code, outing])
 
     def _judge(self, row: Floats, value: float, lap_time: float) -> int:
         """How many of the newest laps are of another pace, this one included; 0 while that is not certain."""

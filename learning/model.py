@@ -14,13 +14,14 @@ from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
 from learning.laps import Lap, SessionLaps
-from learning.moments import conditions_of, is_wet
+from learning.moments import conditions_of, is_wet, situation_of
 from learning.scores import LapError, LapTest, Report, Score
 
 __all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
 
 OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
 _ERRORS = 400  # laps whose errors are remembered one by one, to compare models lap by lap
+_GIVEN = ("outing", "previous_lap")  # known of a lap of a session, not a field of a prediction
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
 
@@ -60,6 +61,8 @@ class Estimator(Protocol):
     def learn_one(self, x: Features, y: float) -> None: ...
 
     def predict_one(self, x: Features) -> Any: ...
+
+    def predict_many(self, rows: Sequence[Features]) -> list[float]: ...
 
     def clone(self) -> Self: ...
 
@@ -230,13 +233,18 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         checked = check_rows(self.fields, rows)
         if not self._contexts:
             raise NothingToLearn("this model has learned no lap yet")
-        return [self._predict(x, level=level, importance=importance) for x in checked]
+        contexts = [self._context_for(x) for x in checked]
+        if any(context is not contexts[0] for context in contexts) or len(checked) == 1:
+            pairs = zip(contexts, checked, strict=True)
+            return [self._answers(context, [x], level, importance)[0] for context, x in pairs]
+        return self._answers(contexts[0], checked, level, importance)
 
     def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
         """The answer for a point of a lap of a session being learned; None while nothing was learned."""
         if not self._contexts:
             return None
-        return self._predict(self._known_of(session, lap, x), level=level, importance=False)
+        known = self._known_of(session, lap, x)
+        return self._answers(self._context_for(known), [known], level, False)[0]
 
     def metrics(self) -> dict[str, Any]:
         """Progressive metrics over all that the lineage learned, and of its newest session (`latest`)."""
@@ -246,17 +254,26 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         """By how many seconds each input moved the predictions made in training, on average."""
         return {name: moved.get() for name, moved in self._influence.items()}
 
-    def _predict(self, x: Features, *, level: float | None, importance: bool) -> Prediction:
-        context = self._context_for(x)
-        values = self._values(context, x)
-        return Prediction(
-            values=values,
-            interval=None if level is None else self._interval(context, x, values["lap_time"], level),
-            importance=self._importance(context, x) if importance else None,
-        )
+    def _answers(
+        self, context: ContextT, rows: Sequence[Features], level: float | None, importance: bool
+    ) -> list[Prediction]:
+        answers = self._values_many(context, rows)
+        intervals: Sequence[Interval | None] = [None] * len(rows)
+        if level is not None:
+            intervals = self._intervals(context, rows, [values["lap_time"] for values in answers], level)
+        return [
+            Prediction(
+                values=values,
+                interval=interval,
+                importance=self._importance(context, x) if importance else None,
+            )
+            for x, values, interval in zip(rows, answers, intervals, strict=True)
+        ]
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""
+        if len(self._contexts) == 1:
+            return next(iter(self._contexts.values()))
         wanted = x.get("car_model"), is_wet(x) if {"wetness", "compound"} & x.keys() else None
 
         def likeness(key: ContextKey) -> tuple[bool, bool]:
@@ -270,15 +287,15 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
         `history` is what the driver's own laps alone make of the model's mean.
         """
-        known: Features = {"outing": x["outing"]} if "outing" in x else {}
-        answer = self._value(context, known)
-        moved = {"history": answer - self.mean}
-        for name in self.fields:
-            if name in x:
-                known = known | {name: x[name]}
-                before, answer = answer, self._value(context, known)
-                moved[name] = answer - before
-        return moved
+        names = [name for name in self.fields if name in x]
+        steps: list[Features] = [{name: x[name] for name in _GIVEN if name in x}]
+        for name in names:
+            steps.append(steps[-1] | {name: x[name]})
+        answers = self._lap_times(context, steps)
+        moved = {
+            name: after - before for name, before, after in zip(names, answers, answers[1:], strict=False)
+        }
+        return {"history": answers[0] - self.mean, **moved}
 
     def _count_influence(self, context: ContextT, session: SessionLaps, lap: Lap) -> None:
         for name, moved in self._importance(context, self._typical_input(session, lap)).items():
@@ -286,7 +303,11 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def _known_of(self, session: SessionLaps, lap: Lap, x: Features) -> Features:
         known: Features = {"car_model": session.car_model} if session.car_model else {}
-        return known | {"outing": self._outing(lap)} | x
+        return known | self._situation(session, lap) | x
+
+    def _situation(self, session: SessionLaps, lap: Lap) -> Features:
+        """Which outing of the lineage a lap belongs to, and where in it the lap stands."""
+        return {"outing": self._outing(lap)} | situation_of(session, lap)
 
     def _outing(self, lap: Lap) -> int:
         return self._outings + lap.outing
@@ -297,6 +318,18 @@ class RacingModel(abc.ABC, Generic[ContextT]):
     def _value(self, context: ContextT, x: Features) -> float:
         """The predicted lap time alone."""
         return float(self._values(context, x)["lap_time"])
+
+    def _lap_times(self, context: ContextT, rows: Sequence[Features]) -> list[float]:
+        return [self._value(context, x) for x in rows]
+
+    def _values_many(self, context: ContextT, rows: Sequence[Features]) -> list[dict[str, Any]]:
+        return [self._values(context, x) for x in rows]
+
+    def _intervals(
+        self, context: ContextT, rows: Sequence[Features], predicted: Sequence[float], level: float
+    ) -> list[Interval]:
+        pairs = zip(rows, predicted, strict=True)
+        return [self._interval(context, x, one, level) for x, one in pairs]
 
     def fits(self, session: SessionLaps, lap: Lap) -> bool:
         return lap.valid and lap.lap_time is not None

@@ -80,6 +80,10 @@ class SetupSurface(base.Regressor):
             return 0.0
         return float((self._described(self._row(x)[None]) @ self._weights)[0])
 
+    def predict_many(self, rows: Sequence[Features]) -> list[float]:
+        """The lap times of some setups, in seconds."""
+        return [self.predict_one(x) for x in rows]
+
     def differences(self, one: Features, others: Sequence[Features]) -> tuple[Floats, Floats]:
         """By how many seconds `one` is slower than each of the others: means and standard deviations."""
         terms = self._described(np.stack([self._row(x) for x in (one, *others)]))

@@ -107,9 +107,9 @@ _ENTRIES = (
         build=_mixture,
         hyperparameters={
             "window": _integer(80, 10, 400, "laps remembered"),
-            "rate": _number(2.0, 0.1, 20.0, "how strongly an expert's better record counts"),
+            "rate": _number(0.4, 0.0, 5.0, "how strongly an expert's better record counts"),
             "memory": _number(0.97, 0.5, 1.0, "share of its record an expert keeps from lap to lap"),
-            "other_compound": _number(0.4, 0.0, 1.0, "how much a lap on another tyre compound counts"),
+            "correction": _number(0.004, 0.0, 0.05, "largest learned correction, share of the lap time"),
         },
     ),
     _Entry(

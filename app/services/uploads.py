@@ -111,6 +111,7 @@ class Uploads:
                 track_name=upload.track_name,
                 session_name=upload.session_name,
                 car_model=upload.car_model,
+                driver=upload.driver,
                 setup=upload.setup,
             )
             session, jobs = self._sessions.add(upload.user_id, new, auto_train)

@@ -49,7 +49,7 @@ class SessionStore:
         Raises
         ------
         SessionExists
-            The same bytes for the same track are one session.
+            The same bytes for the same track, and the same of the drivers in them, are one session.
         """
         document = to_document(session) | {"laps": [to_document(lap) for lap in laps]}
         try:
@@ -57,11 +57,10 @@ class SessionStore:
         except DuplicateKeyError as exc:
             raise SessionExists from exc
 
-    def find_same(self, user_id: str, track_name: str, sha256: str) -> Session | None:
+    def find_same(self, user_id: str, track_name: str, sha256: str, driver: str | None) -> Session | None:
+        same = {"userId": user_id, "trackName": track_name, "sha256": sha256, "driver": driver}
         with errors_translated():
-            found = self._sessions.find_one(
-                {"userId": user_id, "trackName": track_name, "sha256": sha256}, {"laps": 0}
-            )
+            found = self._sessions.find_one(same, {"laps": 0})
         return from_document(Session, found) if found else None
 
     def get(self, user_id: str, session_id: str) -> Session:

@@ -23,6 +23,7 @@ class Upload:
     session_name: str
     track_name: str
     car_model: str | None
+    driver: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
     session_id: str | None = None
     job_ids: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class UploadStore:
             session_name=start.session_name,
             track_name=start.track_name,
             car_model=start.car_model,
+            driver=start.driver,
             setup=start.setup,
             created_at=now,
         )

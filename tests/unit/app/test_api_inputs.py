@@ -276,6 +276,7 @@ def test_an_uploaded_file_lies_on_disk_for_the_service_and_is_gone_afterwards(
     form = {
         "file": (io.BytesIO(b"lap,speed\n1,200\n"), "../../etc/passwd"),
         "trackName": " spa ",
+        "driver": " MAX ",
         "setup": '{"wing": 4}',
         "autoTrain": "false",
     }
@@ -289,6 +290,7 @@ def test_an_uploaded_file_lies_on_disk_for_the_service_and_is_gone_afterwards(
             "trackName": "spa",
             "sessionName": "morning",
             "carModel": None,
+            "driver": None,
             "setup": {"wing": 4.0},
             "format": "csv",
             "size": 10,
@@ -301,8 +303,9 @@ def test_an_uploaded_file_lies_on_disk_for_the_service_and_is_gone_afterwards(
         "jobs": [],
     }
     [(new, content, auto_train)] = seen
-    assert (new.track_name, new.setup, content, auto_train) == (
+    assert (new.track_name, new.driver, new.setup, content, auto_train) == (
         "spa",
+        "MAX",
         {"wing": 4.0},
         b"lap,speed\n1,200\n",
         False,
