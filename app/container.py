@@ -9,6 +9,7 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.analyses import Analyses
 from app.services.challenges import Challenges
 from app.services.jobs import Jobs
 from app.services.lessons import Lessons
@@ -43,6 +44,7 @@ class Container:
     settings: Settings
     accounts: Accounts
     sessions: Sessions
+    analyses: Analyses
     uploads: Uploads
     jobs: Jobs
     training: Training
@@ -126,6 +128,7 @@ def build_container(settings: Settings) -> Container:
         redis=redis,
         accounts=accounts,
         sessions=sessions,
+        analyses=Analyses(session_store),
         uploads=Uploads(
             client=client,
             users=users,
