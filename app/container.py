@@ -12,13 +12,16 @@ from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
 from app.services.automatic import AutomaticJobs
+from app.services.challenges import Challenges
 from app.services.events import Events
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.lessons import Lessons
 from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
 from app.services.retention import Retention
+from app.services.retraining import Retraining
 from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.sharing import Sharing
@@ -31,6 +34,7 @@ from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
 from app.stores.deliveries import DeliveryStore
+from app.stores.drifts import DriftStore
 from app.stores.events import EventStore
 from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
@@ -65,6 +69,7 @@ class Container:
     webhooks: Webhooks
     jobs: Jobs
     training: Training
+    retraining: Retraining
     models: Models
     experiments: Experiments
     sharing: Sharing
@@ -130,6 +135,17 @@ def build_container(settings: Settings) -> Container:
         jobs=jobs,
         automatic=automatic,
     )
+    retraining = Retraining(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        drifts=DriftStore(database),
+        job_store=job_store,
+        jobs=jobs,
+        webhooks=webhooks,
+        cooldown=timedelta(seconds=settings.retrain_cooldown_seconds),
+    )
     sessions = Sessions(
         client=client,
         users=users,
@@ -139,6 +155,7 @@ def build_container(settings: Settings) -> Container:
         training=training,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
+    lessons = Lessons(session_store, job_store, status)
     shares, usage_store = ShareStore(database), UsageStore(database)
     sharing = Sharing(client=client, users=users, shares=shares, registry=registry)
     usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
@@ -202,6 +219,7 @@ def build_container(settings: Settings) -> Container:
         webhooks=webhooks,
         jobs=jobs,
         training=training,
+        retraining=retraining,
         models=Models(
             registry=registry,
             store=models,
@@ -215,7 +233,7 @@ def build_container(settings: Settings) -> Container:
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(
-            sessions=session_store,
+            lessons=lessons,
             registry=registry,
             models=models,
             measuring=Measuring(
@@ -223,7 +241,7 @@ def build_container(settings: Settings) -> Container:
                 registry=registry,
                 models=models,
                 jobs=job_store,
-                status=status,
+                lessons=lessons,
                 webhooks=webhooks,
             ),
             trials=Trials(
@@ -233,6 +251,14 @@ def build_container(settings: Settings) -> Container:
             status=status,
             queue=queue,
             webhooks=webhooks,
+            retraining=retraining,
+            challenges=Challenges(
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                lessons=lessons,
+                webhooks=webhooks,
+            ),
             attempts=settings.job_attempts,
         ),
         platform=Platform(

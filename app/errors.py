@@ -87,6 +87,12 @@ class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
 
+class LineageNotFound(NotFound):
+    """There is no model of this type for this track; train one first."""
+
+    code = "lineage_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
