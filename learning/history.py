@@ -131,7 +131,7 @@ class LapHistory:
         self.shaped, self.facts = shaped[keep], facts[:, keep]
         self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
-        self.traces = (self._ticks / _TICKS[:, None]).astype(np.float32)
+        self.traces = np.ascontiguousarray(self._ticks / _TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])

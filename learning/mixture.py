@@ -164,7 +164,7 @@ class ExpertMixture(base.Regressor):
     """
 
     def __init__(
-        self, window: int = 80, rate: float = 0.4, memory: float = 0.97, correction: float = 0.004
+        self, window: int = 64, rate: float = 0.4, memory: float = 0.97, correction: float = 0.004
     ) -> None:
         self.window = window
         self.rate = rate

@@ -47,6 +47,7 @@ def test_rows_of_two_cars_in_one_list_are_each_answered_from_their_own_laps() ->
     rows = [{**frames(3)[1], "car_model": car, "track_position": 0.0} for car in ("one", "two", "one")]
     for row in rows:
         row.pop("splits")
+        row.pop("speeds")
     answers = [one.values["lap_time"] for one in model.predict(rows)]
     assert answers == pytest.approx([90.0, 99.0, 90.0], abs=1.5)
     assert answers[0] == answers[2]
@@ -62,6 +63,8 @@ def test_rows_of_two_cars_in_one_list_are_each_answered_from_their_own_laps() ->
         ({"splits": [4.0, float("inf")]}, "splits"),
         ({"splits": [5.0, 4.0]}, "splits"),
         ({"speeds": ["x"]}, "speeds"),
+        ({"speeds": [100.0] * 21}, "speeds"),
+        ({"splits": [float(i) for i in range(1, 20)]}, "splits"),
         ({"flux": 1.0}, "flux"),
     ],
 )
@@ -72,6 +75,13 @@ def test_one_spoilt_row_of_many_is_named_with_its_field(spoilt: dict[str, Any], 
         model.predict(rows)
     assert list(refused.value.details["fields"]) == [field]
     assert refused.value.details["fields"][field][0].startswith("row 33: ")
+
+
+def test_all_marks_of_a_lap_are_taken_at_its_end() -> None:
+    model, row = trained(session(8)), frames(40)[-1]
+    splits = [4.4 * mark for mark in range(1, 21)]
+    row |= {"track_position": 1.0, "current_lap_time": 88.0, "splits": splits, "speeds": [200.0] * 21}
+    assert model.predict([row])[0].values["lap_time"] == pytest.approx(88.0, abs=1.0)
 
 
 def test_a_missing_required_field_of_one_row_of_many_is_named() -> None:
