@@ -9,25 +9,34 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.analytics import Analytics
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
+from app.services.retention import Retention
 from app.services.runs import Runs
 from app.services.sessions import Sessions
+from app.services.sharing import Sharing
 from app.services.training import Training
 from app.services.uploads import Uploads
+from app.services.usage import Usage
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
+from app.stores.journal import Journal
 from app.stores.migrating import is_migrated
 from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
+from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
+from app.stores.usage import UsageStore
 from learning.telemetry import Limits
 from models_store.cache import ModelCache
+from models_store.performance import Performance
+from models_store.pruning import Pruning
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 
@@ -43,6 +52,9 @@ class Container:
     jobs: Jobs
     training: Training
     models: Models
+    sharing: Sharing
+    usage: Usage
+    analytics: Analytics
     runs: Runs
     platform: Platform
     mongo_client: mongo.Client = field(repr=False)
@@ -54,7 +66,8 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the connections."""
+        """Closes files and connections."""
+        self.usage.close()
         self.mongo_client.close()
         self.redis.close()
 
@@ -94,8 +107,23 @@ def build_container(settings: Settings) -> Container:
         training=training,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
+    shares, usage_store = ShareStore(database), UsageStore(database)
+    sharing = Sharing(client=client, users=users, shares=shares, registry=registry)
+    usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
+    retention = Retention(
+        Pruning(client, database, registry),
+        keep=settings.keep_versions,
+        in_use=(job_store.models_in_use, shares.shared_models),
+    )
     # jobs first: a job that is running loses its lease and can leave nothing behind
-    removers = (job_store.remove_all, upload_store.remove_all, session_store.remove_all, models.remove_all)
+    removers = (
+        job_store.remove_all,
+        shares.remove_all,
+        upload_store.remove_all,
+        session_store.remove_all,
+        models.remove_all,
+        usage_store.remove_all,
+    )
     accounts = Accounts(
         users=users,
         families=TokenFamilies(database),
@@ -119,7 +147,10 @@ def build_container(settings: Settings) -> Container:
         ),
         jobs=jobs,
         training=training,
-        models=Models(registry, models),
+        models=Models(registry, models, sharing, usage),
+        sharing=sharing,
+        usage=usage,
+        analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(
             client=client,
             sessions=session_store,
@@ -139,6 +170,8 @@ def build_container(settings: Settings) -> Container:
             queue=queue,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
+            resume=accounts.resume_removal,
+            chores={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
         ),
     )

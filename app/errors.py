@@ -57,6 +57,12 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class ShareNotFound(NotFound):
+    """This model is not shared with that driver, or it is not yours."""
+
+    code = "share_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -103,6 +109,12 @@ class LineageChanged(Conflict):
     """The lineage changed meanwhile; look at it again and repeat."""
 
     code = "lineage_changed"
+
+
+class TooManyShares(Conflict):
+    """This model is shared with as many drivers as it can be; revoke a share first."""
+
+    code = "too_many_shares"
 
 
 class Invalid(LapwiseError):

@@ -33,6 +33,8 @@ class Settings:
     lease_seconds: float = 15.0  # a job whose worker is silent this long is taken over
     sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
     job_attempts: int = 5  # starts of one job before it is given up
+    keep_versions: int = 20  # the newest of each lineage stay even if they never were active
+    data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
     log_level: str = "INFO"
@@ -44,6 +46,9 @@ class Settings:
                 raise SettingInvalid(
                     f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable
                 )
+
+        if self.keep_versions < 1:
+            raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
 
     @property
     def queue_url(self) -> str:

@@ -1,14 +1,18 @@
 """Versions as their drivers use them: look, activate, rename, remove, predict."""
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
+from app.services.sharing import Sharing
+from app.services.usage import Usage
 from learning.errors import InvalidInput
-from learning.model import Prediction
+from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
+from models_store.activations import Activation, ActivationCause, Why
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 
@@ -16,12 +20,15 @@ from models_store.store import ModelStore
 class Models:
     """Use cases of model versions."""
 
-    def __init__(self, registry: ModelRegistry, store: ModelStore) -> None:
+    def __init__(self, registry: ModelRegistry, store: ModelStore, sharing: Sharing, usage: Usage) -> None:
         self._registry = registry
         self._store = store
+        self._sharing = sharing
+        self._usage = usage
 
     def get(self, user_id: str, model_id: str) -> Version:
-        return self._registry.get_version(user_id, model_id)
+        """A version of the driver's own, or one shared with them as they may see it."""
+        return self._sharing.readable(user_id, model_id)
 
     def page(
         self,
@@ -55,16 +62,39 @@ class Models:
     ) -> Version:
         return self._registry.rename(user_id, model_id, model_name=model_name, description=description)
 
-    def activate(self, user_id: str, model_id: str) -> Version:
-        return self._registry.activate(user_id, model_id)
+    def activate(
+        self,
+        user_id: str,
+        model_id: str,
+        *,
+        reason: str | None = None,
+        expected_active_id: str | None = None,
+    ) -> Version:
+        """Makes a version the active one; a driver may say why, and what they take to be active now."""
+        why = Why(ActivationCause.CHOSEN, reason)
+        return self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+
+    def activations(
+        self,
+        user_id: str,
+        track_name: str,
+        model_type: ModelType,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Activation]:
+        """What was active in a lineage, newest first."""
+        key = LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
+        return self._registry.activations.page(key, limit=limit, cursor=cursor)
 
     def remove(self, user_id: str, model_id: str) -> None:
-        """Removes a version and its binary; of the active one, its parent becomes active."""
+        """Removes a version, its binary and its shares; of the active one, its parent becomes active."""
         self._store.remove(user_id, model_id)
+        self._sharing.remove_of_model(model_id)
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""
-        version = self._registry.get_version(user_id, model_id)
+        version = self.get(user_id, model_id)
         metadata = version.model_metadata
         return {
             "modelId": version.id,
@@ -89,18 +119,32 @@ class Models:
         learning.errors.InvalidInput
             Naming the fields by row.
         """
-        version = self._version(user_id, request)
+        started = time.perf_counter()
+        version, model = self._loaded(user_id, request)
         rows = [_snake_case(row, index) for index, row in enumerate(request.rows)]
-        predictions = self._store.load(version).predict(
+        predictions = model.predict(
             rows,
             level=request.confidence_level if request.include_confidence else None,
             importance=request.include_feature_importance,
         )
+        self._usage.count(user_id, version.model_type, len(rows), time.perf_counter() - started)
         return _rendered(version, predictions, request)
+
+    def _loaded(self, user_id: str, request: PredictRequest) -> tuple[Version, RacingModel[Any]]:
+        version = self._version(user_id, request)
+        try:
+            return version, self._store.load(version)
+        except ModelNotFound:
+            if request.model_id is not None:
+                raise
+            version = self._version(
+                user_id, request
+            )  # the active one has just been removed: there is another
+            return version, self._store.load(version)
 
     def _version(self, user_id: str, request: PredictRequest) -> Version:
         if request.model_id is not None:
-            return self._registry.get_version(user_id, request.model_id)
+            return self.get(user_id, request.model_id)
         if request.track_name is None or request.model_type is None:
             raise ModelNotFound("name a modelId, or a trackName and a modelType")
         return self.active(user_id, request.track_name, request.model_type)

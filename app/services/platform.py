@@ -1,6 +1,6 @@
 """Keeps the platform whole: nothing recorded stays undone, whatever was killed or emptied."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,10 @@ class Platform:
         Whether the database has had every migration.
     restore
         Called when Redis has lost its memory: puts back what else MongoDB knows better.
+    resume
+        Called at every sweep: takes up what else was cut off.
+    chores
+        What is tidied away beside files and uploads, by name; each says how many it removed.
     attempts
         Starts of one job before it is given up.
     """
@@ -55,6 +59,8 @@ class Platform:
         queue: JobQueue,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
+        resume: Callable[[], Any],
+        chores: Mapping[str, Callable[[], int]],
         attempts: int,
     ) -> None:
         self._jobs = jobs
@@ -65,6 +71,8 @@ class Platform:
         self._queue = queue
         self._is_migrated = is_migrated
         self._restore = restore
+        self._resume = resume
+        self._chores = chores
         self._attempts = attempts
 
     def sweep(self) -> None:
@@ -78,13 +86,15 @@ class Platform:
             self._status.mark()
         for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
             self._queue.send(job_id)
+        self._resume()
 
     def tidy(self) -> None:
-        """Removes files that dead processes left without a document, and old uploads in chunks."""
+        """Removes files without a document, old uploads in chunks, and whatever else the chores know."""
         older_than = utc_now() - ORPHAN_AGE
         removed = self._models.sweep(older_than) + self._sessions.sweep(older_than)
         stale = self._uploads.remove_older(utc_now() - UPLOAD_AGE)
-        log.info("tidied", files=removed, uploads=stale)
+        done = {name: chore() for name, chore in self._chores.items()}
+        log.info("tidied", files=removed, uploads=stale, **done)
 
     def readiness(self) -> dict[str, bool]:
         """Whether MongoDB, Redis and a worker answer, and `lapwise migrate` has been run."""

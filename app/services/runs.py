@@ -13,7 +13,15 @@ import structlog
 from pymongo.client_session import ClientSession
 
 from app.domain import Job, JobKind, Lineage, LineageKey, Session, Version, next_version
-from app.errors import JobCancelled, LapwiseError, LeaseLost, LineageChanged, SessionNotFound, Unavailable
+from app.errors import (
+    JobCancelled,
+    LapwiseError,
+    LeaseLost,
+    LineageChanged,
+    ModelNotFound,
+    SessionNotFound,
+    Unavailable,
+)
 from app.mongo import Client, in_transaction
 from app.services.attempts import Steps, described, retry_delay
 from app.stores.job_status import JobStatusStore
@@ -135,7 +143,12 @@ class Runs:
             active = lineage.active_model_id if lineage else None
             return self._registry.get_version(job.user_id, active) if active else None
         base_id = job.parameters.get("baseModelId")
-        return self._registry.get_version(job.user_id, base_id) if base_id else None
+        try:
+            return self._registry.get_version(job.user_id, base_id) if base_id else None
+        except ModelNotFound as exc:
+            raise ModelNotFound(
+                "the version this job was to grow was removed; ask again with another one", modelId=base_id
+            ) from exc
 
     def _fresh_model(self, job: Job) -> RacingModel[Any]:
         return create_model(

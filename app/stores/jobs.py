@@ -258,6 +258,15 @@ class JobStore:
             )
         return found["_id"] if found else None
 
+    def models_in_use(self, user_id: str) -> set[str]:
+        """Ids of the versions that a driver's unfinished jobs grow or measure."""
+        unfinished = {"userId": user_id, "status": {"$in": [_QUEUED, _RUNNING]}}
+        with errors_translated():
+            asked = [found["parameters"] for found in self._jobs.find(unfinished, {"parameters": 1})]
+        named = [parameters.get(name) for parameters in asked for name in ("baseModelId", "modelId")]
+        listed = [model_id for parameters in asked for model_id in parameters.get("modelIds") or ()]
+        return {model_id for model_id in (*named, *listed) if model_id}
+
     def answers(self) -> bool:
         """Whether MongoDB answers at once."""
         return answers(self._jobs.database.client)

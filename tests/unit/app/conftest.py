@@ -40,7 +40,7 @@ def bare_api(api_settings: Settings) -> Flask:
 def services(bare_api: Flask, api_settings: Settings) -> SimpleNamespace:
     """Stands in for the container; a test gives it the one service method it calls."""
     accounts = SimpleNamespace(is_revoked=lambda family_id: family_id == "revoked")
-    names = ("sessions", "uploads", "jobs", "training", "models", "platform")
+    names = ("sessions", "uploads", "jobs", "training", "models", "sharing", "analytics", "platform")
     empty = {name: SimpleNamespace() for name in names}
     bare_api.extensions[CONTAINER] = SimpleNamespace(settings=api_settings, accounts=accounts, **empty)
     return cast(SimpleNamespace, bare_api.extensions[CONTAINER])
