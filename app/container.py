@@ -10,6 +10,7 @@ from redis import Redis
 from app import mongo
 from app.services.accounts import Accounts
 from app.services.analytics import Analytics
+from app.services.exchange import Exchange
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
@@ -34,6 +35,7 @@ from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from learning.telemetry import Limits
+from models_store.bundles import Bundles
 from models_store.cache import ModelCache
 from models_store.performance import Performance
 from models_store.pruning import Pruning
@@ -52,6 +54,7 @@ class Container:
     jobs: Jobs
     training: Training
     models: Models
+    exchange: Exchange
     sharing: Sharing
     usage: Usage
     analytics: Analytics
@@ -148,6 +151,16 @@ def build_container(settings: Settings) -> Container:
         jobs=jobs,
         training=training,
         models=Models(registry, models, sharing, usage),
+        exchange=Exchange(
+            client=client,
+            users=users,
+            sessions=session_store,
+            registry=registry,
+            models=models,
+            bundles=Bundles(
+                database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes
+            ),
+        ),
         sharing=sharing,
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),

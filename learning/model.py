@@ -48,6 +48,10 @@ class Context(abc.ABC):
     def laps_learned(self) -> int:
         """As the estimator itself counts them."""
 
+    def described(self) -> dict[str, Any]:
+        """What a reader may like to know besides, times in seconds."""
+        return {}
+
 
 class Estimator(Protocol):
     """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps."""
@@ -239,6 +243,27 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             )
             for x, values, interval in zip(rows, answers, intervals, strict=True)
         ]
+
+    def described(self) -> dict[str, Any]:
+        """What was learned, in figures that mean something to a driver; the context learned last is first."""
+        newest_first = reversed(self._contexts.items())
+        return {
+            "sessions": self.sessions_learned,
+            "laps": self.laps_learned,
+            "meanLapTime": self.mean if self.laps_learned else None,
+            "contexts": [self._described(key, context) for key, context in newest_first],
+        }
+
+    def _described(self, key: ContextKey, context: ContextT) -> dict[str, Any]:
+        laps, where = context.laps_learned, "wet" if key.wet else "dry"
+        return {
+            "summary": f"{laps} laps of {key.car_model or 'a car without a name'} on a {where} track",
+            "carModel": key.car_model or None,
+            "wet": key.wet,
+            "lapsLearned": laps,
+            **context.described(),
+            "nextLap": self._values(context, {}),
+        }
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""

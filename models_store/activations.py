@@ -19,12 +19,13 @@ class ActivationCause(StrEnum):
 
     TRAINED = "trained"  # a training job made it
     CHOSEN = "chosen"  # its driver activated it
+    IMPORTED = "imported"  # its driver brought it in from a file
     INHERITED = "inherited"  # the active version was removed and this one was next
 
     @property
     def by(self) -> str:
         """Who decided: the driver or the platform."""
-        return "driver" if self is ActivationCause.CHOSEN else "platform"
+        return "driver" if self in (ActivationCause.CHOSEN, ActivationCause.IMPORTED) else "platform"
 
 
 @dataclass(frozen=True, kw_only=True)
