@@ -11,6 +11,7 @@ from app import mongo
 from app.services.accounts import Accounts
 from app.services.analytics import Analytics
 from app.services.exchange import Exchange
+from app.services.analyses import Analyses
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
@@ -50,6 +51,7 @@ class Container:
     settings: Settings
     accounts: Accounts
     sessions: Sessions
+    analyses: Analyses
     uploads: Uploads
     jobs: Jobs
     training: Training
@@ -140,6 +142,7 @@ def build_container(settings: Settings) -> Container:
         redis=redis,
         accounts=accounts,
         sessions=sessions,
+        analyses=Analyses(session_store),
         uploads=Uploads(
             client=client,
             users=users,

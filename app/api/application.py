@@ -9,7 +9,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, analytics, docs, exchange, health, jobs, models, sessions, sharing
+from app.api import accounts, analyses, analytics, docs, exchange, health, jobs, models, sessions, sharing
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -80,7 +80,7 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, jobs, models, exchange, sharing, analytics, health, docs):
+    for module in (accounts, sessions, analyses, jobs, models, exchange, sharing, analytics, health, docs):
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor
