@@ -9,9 +9,9 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.analyses import Analyses
 from app.services.analytics import Analytics
 from app.services.exchange import Exchange
-from app.services.analyses import Analyses
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
@@ -160,9 +160,7 @@ def build_container(settings: Settings) -> Container:
             sessions=session_store,
             registry=registry,
             models=models,
-            bundles=Bundles(
-                database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes
-            ),
+            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
         ),
         sharing=sharing,
         usage=usage,

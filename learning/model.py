@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from river import stats
 
-from learning.errors import NothingToLearn
+from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
@@ -246,6 +246,24 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             )
             for x, values, interval in zip(rows, answers, intervals, strict=True)
         ]
+
+    def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
+        """What was learned last, of a car where one is named.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the cars that are known.
+        NothingToLearn
+        """
+        if not self._contexts:
+            raise NothingToLearn("the model has learned no lap yet")
+        for key, context in reversed(self._contexts.items()):
+            if car_model in (None, key.car_model):
+                return key, context
+        known = sorted({key.car_model for key in self._contexts} - {""})
+        choices = f"must be one of {', '.join(known)}" if known else "no lap was driven in a car with a name"
+        raise InvalidInput(f"the model has learned no lap of {car_model!r}", carModel=[choices])
 
     def described(self) -> dict[str, Any]:
         """What was learned, in figures that mean something to a driver; the context learned last is first."""

@@ -92,4 +92,3 @@ def _exported(version: Version) -> Exported:
         created_at=iso(version.created_at),
         exported_at=iso(utc_now()),
     )
-

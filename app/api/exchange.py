@@ -1,11 +1,12 @@
 """HTTP for models as files: export and import."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import IO, Any
 
-from flask import Response, json, send_file, url_for
+from flask import Response, json, url_for
 from flask_smorest.fields import Upload
 from marshmallow import ValidationError, fields, validates_schema
 from marshmallow.validate import OneOf
@@ -24,14 +25,12 @@ MEDIA: dict[str, tuple[str, str]] = {  # by format: the media type and how the f
     "onnx": ("application/octet-stream", "onnx"),
     "json": ("application/json", "json"),
 }
-_FILES = {media: {"schema": {"type": "string", "format": "binary"}} for media, _ in MEDIA.values()}
+_PART = 1 << 16  # bytes sent at a time
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class ExportQuery(CamelSchema):
-    format = fields.String(
-        load_default="lapwise", validate=OneOf(list(MEDIA)), metadata={"example": "onnx"}
-    )
+    format = fields.String(load_default="lapwise", validate=OneOf(list(MEDIA)), metadata={"example": "onnx"})
     car_model = Text(100, "ferrari_296_gt3")
 
     @validates_schema
@@ -48,10 +47,15 @@ class ImportForm(CamelSchema):
     file = Upload(required=True, validate=check_file)
 
 
-@bp.operation("GET", "/<id:id>/export", query=ExportQuery, errors=(422,))
-@bp.doc(responses={200: {"content": _FILES}})
+@bp.operation(
+    "GET",
+    "/<id:id>/export",
+    query=ExportQuery,
+    errors=(422,),
+    files=[media for media, _ in MEDIA.values()],
+)
 def export(query: dict[str, Any], id: str) -> Response:
-    """Take a version out as a file: `lapwise` to import again, `onnx` to predict elsewhere, `json` to read."""
+    """A version as a file: `lapwise` to import again, `onnx` to predict elsewhere, `json` to read."""
     kind, car_model = query["format"], query.get("car_model")
     if kind == "lapwise":
         return _bundle(id)
@@ -82,21 +86,26 @@ def import_bundle(query: dict[str, bool], form: dict[str, Any]) -> tuple[Version
 
 
 def _bundle(model_id: str) -> Response:
-    file = TemporaryFile()  # noqa: SIM115  # the response closes it
+    file = TemporaryFile()  # open until the response has been sent
     try:
         version = services().exchange.export_bundle(user_id(), model_id, file)
     except BaseException:
         file.close()
         raise
-    size = file.tell()
-    file.seek(0)
-    media, _ = MEDIA["lapwise"]
-    response = send_file(file, media, as_attachment=True, download_name=_name(version, "lapwise"))
-    response.content_length = size
+    response = _attached(version, "lapwise", _parts(file))
+    response.content_length = file.tell()
+    response.call_on_close(file.close)
     return response
 
 
-def _attached(version: Version, kind: str, data: bytes) -> Response:
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while part := file.read(_PART):
+            yield part
+
+
+def _attached(version: Version, kind: str, data: bytes | Iterator[bytes]) -> Response:
     response = Response(data, mimetype=MEDIA[kind][0])
     response.headers.set("Content-Disposition", "attachment", filename=_name(version, kind))
     return response

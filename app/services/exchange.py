@@ -6,7 +6,7 @@ from typing import IO, Any
 from pymongo.client_session import ClientSession
 
 from app.domain import Lineage, Version, iso, new_id, next_version, utc_now
-from app.errors import LineageChanged, ModelExists, Unauthorized
+from app.errors import LineageChanged, ModelExists, Unauthorized, Unavailable
 from app.mongo import Client, field_key, in_transaction
 from app.stores.accounts import Users
 from app.stores.sessions import SessionStore
@@ -76,6 +76,25 @@ class Exchange:
             "validationResults": version.validation_results,
             "learned": model.described() | {"sessionIds": list(version.training_session_ids)},
         }
+
+    def export_onnx(self, user_id: str, model_id: str, car_model: str | None) -> tuple[Version, bytes]:
+        """A version, and its ONNX model: of the car and the weather learned last, or of a named car.
+
+        Raises
+        ------
+        ModelNotFound, ArtifactRefused
+        learning.errors.ExportNotSupported, learning.errors.InvalidInput
+        """
+        version = self._registry.get_version(user_id, model_id)
+        model = self._models.load(version)
+        try:
+            from learning.export_onnx import onnx_of  # here, for onnx is an extra and takes a while to load
+        except ModuleNotFoundError as exc:
+            said = "this platform was installed without its extra `onnx`"
+            raise Unavailable(said, dependency="onnx") from exc
+        names = ("id", "track_name", "model_type", "model_version", "algorithm")
+        about = {field_key(name).replace("_id", "modelId"): str(getattr(version, name)) for name in names}
+        return version, onnx_of(model, about, car_model=car_model)
 
     def import_bundle(self, user_id: str, file: IO[bytes], *, activate: bool) -> Version:
         """The version made of a bundle: of the driver's own lineage of its track and type, without a parent.
@@ -178,7 +197,9 @@ def _identity(version: Version) -> dict[str, Any]:
     names = ("id", "track_name", "model_type", "model_name", "model_version", "description", "parent_id")
     known = {field_key(name): getattr(version, name) for name in names[1:]}
     sizes = {"modelSize": version.model_size, "sha256": version.sha256}
-    origin = {name: version.model_metadata[name] for name in ("importedFrom",) if name in version.model_metadata}
+    origin = {
+        name: version.model_metadata[name] for name in ("importedFrom",) if name in version.model_metadata
+    }
     return {"id": version.id, **known, "createdAt": iso(version.created_at), **sizes, **origin}
 
 

@@ -267,7 +267,9 @@ def test_what_was_altered_in_the_store_is_not_signed_anew(
 
 
 def test_other_files_and_forms_are_refused(ann: Driver) -> None:
-    refusals = [bring(ann, data).status_code for data in (b"", b"PK\x05\x06" + bytes(18), b"lap,lapTime\n1,90")]
+    refusals = [
+        bring(ann, data).status_code for data in (b"", b"PK\x05\x06" + bytes(18), b"lap,lapTime\n1,90")
+    ]
     assert refusals == [422, 422, 422]
     assert ann.client.post("/ai-model/import", json={}).status_code == 415
     text = ann.client.post("/ai-model/import", data={"file": "text"}, content_type="multipart/form-data")
@@ -275,7 +277,9 @@ def test_other_files_and_forms_are_refused(ann: Driver) -> None:
     assert bring(ann, b"", "?activate=perhaps").status_code == 422
 
 
-def test_a_file_has_a_name_that_every_system_takes(new_driver: NewDriver, ann: Driver, version: Version) -> None:
+def test_a_file_has_a_name_that_every_system_takes(
+    new_driver: NewDriver, ann: Driver, version: Version
+) -> None:
     named = [export(ann, version, kind).headers["Content-Disposition"] for kind in FORMATS]
     stem = f"attachment; filename={TRACK}-lap_time_prediction-1.0.1"
     assert named == [f"{stem}.lapwise", f"{stem}.json", f"{stem}.onnx"]
