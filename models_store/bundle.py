@@ -80,7 +80,7 @@ def unpack(file: IO[bytes], *, keys: Sequence[bytes]) -> Bundle:
     manifest = _manifest(text, keys)
     binary = manifest["binary"]
     if len(data) != binary["compressedSize"] or hashlib.sha256(data).hexdigest() != binary["sha256"]:
-        raise refused(f"{BINARY} is not the one that was exported with this {MANIFEST}")
+        raise refused(f"its {BINARY} is not the one that was exported with this {MANIFEST}")
     _check_form(file, text, data)
     artifact = replace(from_document(Artifact, binary | {"data": b""}), data=data)
     return Bundle(exported=from_document(Exported, manifest["model"]), artifact=artifact)
@@ -146,10 +146,12 @@ def _check_members(members: Sequence[ZipInfo]) -> None:
         shown = ", ".join(repr(name[:100]) for name in names)
         raise refused(f"its members are {shown} instead of {MANIFEST} and {BINARY}")
     for member in members:
+        if member.flag_bits & 1:
+            raise refused(f"its {member.filename} is encrypted")
         if member.compress_type != ZIP_STORED or member.compress_size != member.file_size:
-            raise refused(f"{member.filename} is compressed; import the file as it was exported")
+            raise refused(f"its {member.filename} is compressed; import the file as it was exported")
     if members[0].file_size > MAX_MANIFEST:
-        raise refused(f"{MANIFEST} has {members[0].file_size} bytes, more than {MAX_MANIFEST}")
+        raise refused(f"its {MANIFEST} has {members[0].file_size} bytes, more than {MAX_MANIFEST}")
 
 
 def _manifest(text: bytes, keys: Sequence[bytes]) -> dict[str, Any]:
@@ -158,9 +160,9 @@ def _manifest(text: bytes, keys: Sequence[bytes]) -> dict[str, Any]:
         manifest = json.loads(text)
         json.dumps(manifest)  # nested so deeply that it could not be signed?
     except (ValueError, RecursionError) as exc:
-        raise refused(f"{MANIFEST} is not JSON") from exc
+        raise refused(f"its {MANIFEST} is not JSON") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise refused(f"{MANIFEST} does not say that the format is {FORMAT}")
+        raise refused(f"its {MANIFEST} does not say that the format is {FORMAT}")
     key = next((key for key in keys if manifest.get("keyId") == _key_id(key)), None)
     if key is None:
         raise refused("it was signed with the key of another platform")
@@ -169,7 +171,7 @@ def _manifest(text: bytes, keys: Sequence[bytes]) -> dict[str, Any]:
     if not hmac.compare_digest(signature.encode(), given.encode()):
         raise refused(f"the signature does not hold: {MANIFEST} was altered")
     if _text(manifest | {"signature": signature}) != text:
-        raise refused(f"{MANIFEST} was written anew")
+        raise refused(f"its {MANIFEST} was written anew")
     return manifest
 
 

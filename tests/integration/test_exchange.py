@@ -2,7 +2,9 @@
 
 import io
 import json
+import os
 import re
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,15 +13,20 @@ from typing import Any
 from zipfile import ZipFile
 
 import numpy as np
+import onnxruntime
 import pytest
-from werkzeug.test import TestResponse
+from structlog.testing import capture_logs
+from werkzeug.datastructures import FileStorage
+from werkzeug.test import TestResponse, encode_multipart
 
 from app.container import Container, build_container
-from app.domain import Version
+from app.domain import ModelType, Version
 from app.services import exchange
+from models_store import bundle, codec
 from models_store.bundle import Bundle, pack, unpack
+from models_store.codec import Owner, encode
 from tests.factories import TRACK, new_session
-from tests.integration.api import FRAME, LAP_TIME, Driver
+from tests.integration.api import LAP_TIME, Driver
 
 NewDriver = Callable[[str], Driver]
 FORMATS = ("lapwise", "json", "onnx")
@@ -53,8 +60,11 @@ def bundle_of(driver: Driver, version: Version) -> bytes:
 
 
 def bring(driver: Driver, data: bytes, query: str = "") -> TestResponse:
-    form = {"file": (io.BytesIO(data), "model.lapwise")}
-    return driver.client.post(f"/ai-model/import{query}", data=form, content_type="multipart/form-data")
+    boundary, body = encode_multipart(
+        {"file": FileStorage(io.BytesIO(data), "model.lapwise")}
+    )  # whole, in memory
+    kind = f"multipart/form-data; boundary={boundary}"
+    return driver.client.post(f"/ai-model/import{query}", data=body, content_type=kind)
 
 
 def imported(driver: Driver, data: bytes, query: str = "") -> dict[str, Any]:
@@ -237,6 +247,90 @@ def test_an_import_that_is_overtaken_again_and_again_gives_up_and_leaves_nothing
     assert binaries(bob) == binaries_of_versions(bob)
 
 
+def refusal(driver: Driver, data: bytes) -> str:
+    """Why a file is refused."""
+    answer = bring(driver, data)
+    assert answer.status_code == 422, answer.text
+    error = answer.json["error"]  # type: ignore[index]
+    assert error["code"] == "bundle_refused"
+    message: str = error["message"]
+    return message.removeprefix("the file cannot be imported: ")
+
+
+def places(data: bytes) -> list[int]:
+    """Where one part of a bundle ends and another begins: headers, names, contents, directory, end."""
+    starts = [match.start() for match in re.finditer(rb"PK(\x03\x04|\x01\x02|\x05\x06)", data)]
+    names = [match.end() for match in re.finditer(rb"manifest\.json|model\.bin", data)]
+    return sorted({*starts, *names, *(start + 4 for start in starts), len(data)})
+
+
+def test_a_file_altered_in_any_part_or_broken_off_anywhere_is_refused(
+    ann: Driver, bob: Driver, version: Version
+) -> None:
+    data = bundle_of(ann, version)
+    ends = [place for place in places(data) if place < len(data)]
+    assert len(ends) >= 10
+    for end in ends:
+        refusal(bob, data[:end])
+        refusal(bob, data[:end] + bytes([data[end] ^ 1]) + data[end + 1 :])
+    assert numbers(bob) == []
+    assert imported(bob, data)["modelVersion"] == "1.0.0", "the file itself is sound"
+
+
+def test_the_binaries_of_two_bundles_cannot_be_exchanged(ann: Driver, bob: Driver, version: Version) -> None:
+    older = ann.container.models.history(ann.id, TRACK, version.model_type)[0]
+    bundles = [ZipFile(io.BytesIO(bundle_of(ann, one))) for one in (older, version)]
+    text, binary = bundles[0].read("manifest.json"), bundles[1].read("model.bin")
+    file = io.BytesIO()
+    bundle._write(file, text, binary)
+    said = "its model.bin is not the one that was exported with this manifest.json"
+    assert refusal(bob, file.getvalue()) == said
+
+
+class Hostile:
+    """Would run a command as it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("true",)
+
+
+def test_a_hostile_pickle_is_refused_even_with_the_platforms_own_signatures(
+    ann: Driver, bob: Driver, version: Version, platform: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = unpacked(platform, bundle_of(ann, version))
+    monkeypatch.setattr(codec, "_unpickled", lambda _: None)  # else it could not even be signed
+    data = repacked(platform, sound, Hostile())
+    monkeypatch.undo()
+    with capture_logs() as logs:
+        said = refusal(bob, data)
+    river = version.model_metadata["riverVersion"]
+    name = f"{os.system.__module__}.system"
+    assert said == f"its model, made with River {river}, is refused: it names {name}, which no model needs"
+    assert [line["event"] for line in logs if line["log_level"] == "warning"] == ["artifact_refused"]
+
+
+def test_what_is_no_model_or_another_one_than_told_is_refused(
+    ann: Driver, bob: Driver, version: Version, platform: Container
+) -> None:
+    sound = unpacked(platform, bundle_of(ann, version))
+    told = "it holds something else than the model it tells of"
+    assert refusal(bob, repacked(platform, sound, {"speed": 1.0})) == told
+    lying = replace(sound, exported=replace(sound.exported, model_type=ModelType.SECTOR_ANALYSIS))
+    model = platform.runs._models.load_copy(version)
+    assert refusal(bob, repacked(platform, lying, model)) == told
+
+
+def test_a_model_larger_than_this_platform_takes_is_refused(ann: Driver, version: Version) -> None:
+    data = bundle_of(ann, version)
+    small = replace(ann.container.settings, max_model_bytes=version.model_size - 1)
+    with build_container(small) as container:
+        bob = Driver(container, ann.folder, "bob")
+        assert f"its {version.model_size} bytes are not between 1 and" in refusal(bob, data)
+    narrow = replace(ann.container.settings, max_upload_bytes=len(data) - 1)
+    with build_container(narrow) as container:
+        assert bring(Driver(container, ann.folder, "eve"), data).status_code == 413
+
+
 def test_a_bundle_of_another_platform_is_refused(ann: Driver, version: Version) -> None:
     data = bundle_of(ann, version)
     settings = replace(ann.container.settings, model_key="the key of another platform")
@@ -290,7 +384,7 @@ def test_a_file_has_a_name_that_every_system_takes(
     database["aimodels"].update_one({"_id": version.id}, {"$set": {"trackName": name}})
     hostile = export(ann, version)
     assert hostile.headers["Content-Disposition"] == (
-        "attachment; filename=etc_pass_wd_X_-lap_time_prediction-1.0.1.lapwise"
+        "attachment; filename=etc_pass_wd_X-lap_time_prediction-1.0.1.lapwise"
     )
     assert int(hostile.headers["Content-Length"]) == len(hostile.data)
 
@@ -325,8 +419,7 @@ def test_a_model_over_16_megabytes_goes_out_and_in(
 ) -> None:
     model = platform.runs._models.load_copy(version)
     model.ballast = np.random.default_rng(0).integers(0, 256, 17 << 20, dtype=np.uint8).tobytes()
-    unpacked = unpack(io.BytesIO(bundle_of(ann, version)), keys=[platform.settings.model_key.encode()])
-    data = repacked(platform, unpacked, model)
+    data = repacked(platform, unpacked(platform, bundle_of(ann, version)), model)
     assert len(data) > 17 << 20
     copy = imported(bob, data)
     assert copy["compressedSize"] > 17 << 20
@@ -336,10 +429,12 @@ def test_a_model_over_16_megabytes_goes_out_and_in(
     assert bob.predict(copy["id"]).json["predictions"] == ann.predict(version.id).json["predictions"]  # type: ignore[index]
 
 
+def unpacked(platform: Container, data: bytes) -> Bundle:
+    return unpack(io.BytesIO(data), keys=[platform.settings.model_key.encode()])
+
+
 def repacked(platform: Container, bundle: Bundle, model: Any) -> bytes:
     """A bundle of another model, rightly signed."""
-    from models_store.codec import Owner, encode
-
     key = platform.settings.model_key.encode()
     owner = Owner(user_id=bundle.exported.user_id, model_id=bundle.exported.model_id)
     artifact = encode(model, owner=owner, key=key, max_size=platform.settings.max_model_bytes)
@@ -395,9 +490,38 @@ def test_every_type_of_model_goes_out_and_in_and_is_described(
     assert "lap_time_prediction" in refusal.json["error"]["message"]  # type: ignore[index]
 
 
+def test_an_onnx_file_answers_as_the_platform_does(ann: Driver, version: Version) -> None:
+    model = onnxruntime.InferenceSession(export(ann, version, "onnx").data)
+    told = model.get_modelmeta().custom_metadata_map
+    names = ("modelId", "trackName", "modelType", "modelVersion", "algorithm")
+    assert [told[name] for name in names] == [version.id, TRACK, LAP_TIME, "1.0.1", "expert_mixture"]
+    shapes = {
+        one.name: [size if isinstance(size, int) else 1 for size in one.shape] for one in model.get_inputs()
+    }
+    feed = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    feed |= {"speed": np.array([200.0]), "track_position": np.array([0.5])}  # all that moves it in FRAME
+    (answer,) = model.run(["lap_time"], feed)[0]
+    expected = ann.predict(version.id).json["predictions"]["lap_time"]  # type: ignore[index]
+    assert answer == pytest.approx(expected, abs=1e-4)
+    unknown = export(ann, version, "onnx&carModel=nobodys")
+    assert (unknown.status_code, list(unknown.json["error"]["details"])) == (422, ["carModel"])  # type: ignore[index]
+
+
+def test_without_the_extra_onnx_the_answer_says_what_is_missing(
+    ann: Driver, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "learning.export_onnx", raising=False)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "learning.onnx_graph", raising=False)
+    monkeypatch.delitem(sys.modules, "learning.onnx_mixture", raising=False)
+    monkeypatch.delitem(sys.modules, "learning.onnx_linear", raising=False)
+    answer = export(ann, version, "onnx")
+    assert (answer.status_code, answer.json["error"]["details"]) == (503, {"dependency": "onnx"})  # type: ignore[index]
+    assert "extra `onnx`" in answer.json["error"]["message"]  # type: ignore[index]
+
+
 def test_an_unknown_format_or_a_car_without_onnx_is_refused(ann: Driver, version: Version) -> None:
     answer = export(ann, version, "pickle")
     assert (answer.status_code, list(answer.json["error"]["details"])) == (422, ["format"])  # type: ignore[index]
     answer = export(ann, version, "json&carModel=x")
     assert (answer.status_code, list(answer.json["error"]["details"])) == (422, ["carModel"])  # type: ignore[index]
-    assert FRAME["speed"]
