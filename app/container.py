@@ -11,8 +11,12 @@ from app import mongo
 from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
+from app.services.automatic import AutomaticJobs
+from app.services.events import Events
 from app.services.exchange import Exchange
+from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
 from app.services.retention import Retention
@@ -20,11 +24,16 @@ from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.sharing import Sharing
 from app.services.training import Training
+from app.services.trials import Trials
 from app.services.uploads import Uploads
 from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.deliveries import DeliveryStore
+from app.stores.events import EventStore
+from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.journal import Journal
@@ -35,6 +44,7 @@ from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
+from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
 from models_store.bundles import Bundles
 from models_store.cache import ModelCache
@@ -53,10 +63,13 @@ class Container:
     sessions: Sessions
     analyses: Analyses
     uploads: Uploads
+    events: Events
+    webhooks: Webhooks
     jobs: Jobs
     training: Training
     models: Models
     exchange: Exchange
+    experiments: Experiments
     sharing: Sharing
     usage: Usage
     analytics: Analytics
@@ -86,7 +99,21 @@ def build_container(settings: Settings) -> Container:
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
-    users, registry = Users(database), ModelRegistry(client, database)
+    users, experiment_store = Users(database), ExperimentStore(database)
+    webhooks = Webhooks(
+        client=client,
+        users=users,
+        hooks=WebhookStore(database),
+        deliveries=DeliveryStore(database),
+        queue=queue,
+        allow_private=settings.webhook_allow_private,
+    )
+    registry = ModelRegistry(
+        client,
+        database,
+        on_activation=(experiment_store.version_activated, webhooks.model_activated),
+        on_removal=(experiment_store.version_removed,),
+    )
     models = ModelStore(
         database,
         registry=registry,
@@ -95,6 +122,8 @@ def build_container(settings: Settings) -> Container:
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
+    automatic = AutomaticJobs(users, registry, job_store)
+    event_store = EventStore(database)
     training = Training(
         client=client,
         users=users,
@@ -102,6 +131,7 @@ def build_container(settings: Settings) -> Container:
         registry=registry,
         job_store=job_store,
         jobs=jobs,
+        automatic=automatic,
     )
     sessions = Sessions(
         client=client,
@@ -118,16 +148,28 @@ def build_container(settings: Settings) -> Container:
     retention = Retention(
         Pruning(client, database, registry),
         keep=settings.keep_versions,
-        in_use=(job_store.models_in_use, shares.shared_models),
+        in_use=(job_store.models_in_use, shares.shared_models, experiment_store.models_in_use),
     )
     # jobs first: a job that is running loses its lease and can leave nothing behind
     removers = (
         job_store.remove_all,
+        experiment_store.remove_all,
         shares.remove_all,
         upload_store.remove_all,
         session_store.remove_all,
         models.remove_all,
         usage_store.remove_all,
+        event_store.remove_all,
+        webhooks.remove_all,
+    )
+    experiments = Experiments(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        store=experiment_store,
+        jobs=jobs,
+        automatic=automatic,
     )
     accounts = Accounts(
         users=users,
@@ -151,9 +193,26 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             max_decoded_bytes=settings.max_decoded_bytes,
         ),
+        events=Events(
+            client=client,
+            users=users,
+            session_store=session_store,
+            events=event_store,
+            sessions=sessions,
+            automatic=automatic,
+            jobs=jobs,
+        ),
+        webhooks=webhooks,
         jobs=jobs,
         training=training,
-        models=Models(registry, models, sharing, usage),
+        models=Models(
+            registry=registry,
+            store=models,
+            sharing=sharing,
+            usage=usage,
+            running=RunningExperiments(experiment_store),
+            webhooks=webhooks,
+        ),
         exchange=Exchange(
             client=client,
             users=users,
@@ -161,18 +220,31 @@ def build_container(settings: Settings) -> Container:
             registry=registry,
             models=models,
             bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
+            webhooks=webhooks,
         ),
+        experiments=experiments,
         sharing=sharing,
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(
-            client=client,
             sessions=session_store,
             registry=registry,
             models=models,
+            measuring=Measuring(
+                sessions=session_store,
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                status=status,
+                webhooks=webhooks,
+            ),
+            trials=Trials(
+                sessions=session_store, registry=registry, models=models, experiments=experiment_store
+            ),
             jobs=job_store,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             attempts=settings.job_attempts,
         ),
         platform=Platform(
@@ -182,10 +254,11 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
-            resume=accounts.resume_removal,
-            chores={"versions": retention.prune, "shares": sharing.sweep},
+            each_sweep=(accounts.resume_removal, experiments.end_overdue, webhooks.wake_if_due),
+            each_tidy={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
         ),
     )

@@ -26,6 +26,7 @@ class JobKind(StrEnum):
     TRAIN = "train"  # a lineage's first version, or a retraining from scratch
     INCREMENTAL_TRAINING = "incremental_training"  # a version grown from an earlier one
     VALIDATE = "validate"  # a version's metrics on given sessions; changes nothing
+    COMPARE = "compare"  # several versions on the same sessions; changes nothing
 
 
 class JobStatus(StrEnum):
@@ -166,8 +167,20 @@ class IncrementRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """Versions of one lineage to be measured on the same sessions; `level` is of the verdicts, 0..1."""
+
+    model_ids: tuple[str, ...]
+    session_ids: tuple[str, ...]
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """Frames to predict for, by a version or by the active version of a track and type."""
+    """Frames to predict for, by a version or by the active version of a track and type.
+
+    While a live experiment runs, `client_id` decides which side answers for the active version.
+    """
 
     rows: tuple[Mapping[str, Any], ...]
     is_list: bool
@@ -177,6 +190,7 @@ class PredictRequest:
     include_confidence: bool = False
     confidence_level: float = 0.9
     include_feature_importance: bool = False
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -294,3 +308,8 @@ def next_version(newest: str | None, *, from_scratch: bool) -> str:
         return "1.0.0"
     major, minor, patch = (int(part) for part in newest.split("."))
     return f"{major + 1}.0.0" if from_scratch else f"{major}.{minor}.{patch + 1}"
+
+
+def key_of(one: Version | Job) -> LineageKey:
+    """The lineage that a version or a job belongs to."""
+    return LineageKey(user_id=one.user_id, track_name=one.track_name, model_type=one.model_type)

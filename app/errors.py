@@ -69,6 +69,24 @@ class ShareNotFound(NotFound):
     code = "share_not_found"
 
 
+class ExperimentNotFound(NotFound):
+    """This model takes part in no experiment."""
+
+    code = "experiment_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no such driver."""
+
+    code = "user_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook, or it is not yours."""
+
+    code = "webhook_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -111,6 +129,24 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class EventIdReused(Conflict):
+    """This eventId came before with another body; choose a new one for another event."""
+
+    code = "event_id_reused"
+
+
+class TooManyWebhooks(Conflict):
+    """You have as many webhooks as a driver may have; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """This webhook is disabled; remove it and register its address again."""
+
+    code = "webhook_disabled"
+
+
 class LineageChanged(Conflict):
     """The lineage changed meanwhile; look at it again and repeat."""
 
@@ -127,6 +163,24 @@ class ModelExists(Conflict):
     """This very model is a version of the lineage already."""
 
     code = "model_exists"
+
+
+class NotActive(Conflict):
+    """Only the active version of a lineage can be the incumbent; activate it first."""
+
+    code = "not_active"
+
+
+class ExperimentRunning(Conflict):
+    """An experiment is running in this lineage; end it first."""
+
+    code = "experiment_running"
+
+
+class ExperimentEnded(Conflict):
+    """The experiment ended without finding the challenger better; activate its version to use it anyway."""
+
+    code = "experiment_ended"
 
 
 class Invalid(LapwiseError):
@@ -183,6 +237,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class SignatureInvalid(Unauthorized):
+    """The signature of this request is not good."""
+
+    code = "signature_invalid"
+
+
 class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 
@@ -193,6 +253,18 @@ class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """More is coming in than can be taken just now; try again shortly."""
+
+    code = "overloaded"
+
+
+class DestinationRefused(LapwiseError):
+    """Notifications do not go to this address."""
+
+    code = "destination_refused"
 
 
 class ArtifactRefused(LapwiseError):

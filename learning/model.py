@@ -179,14 +179,28 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def score_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
         """Predicts each fitting lap without learning; neither model nor references move."""
-        laps = self.fitting_laps(session)
         score = Score(self.part)
+        for _, test in self.test_session(session, on_lap=on_lap):
+            score.add(test)
+        return score.report()
+
+    def test_session(
+        self, session: SessionLaps, *, on_lap: OnLap | None = None
+    ) -> list[tuple[Lap, LapTest | None]]:
+        """Predicts each fitting lap without learning; None for a lap of a kind the model has never learned.
+
+        Raises
+        ------
+        NothingToLearn
+            No lap fits.
+        """
+        laps, tests = self.fitting_laps(session), []
         for done, lap in enumerate(laps, start=1):
             context = self._contexts.get(self._key(session, lap))
-            score.add(self._test(context, session, lap) if context else None)
+            tests.append((lap, self._test(context, session, lap) if context else None))
             if on_lap:
                 on_lap(done, len(laps))
-        return score.report()
+        return tests
 
     def predict(
         self, rows: Sequence[Mapping[str, Any]], *, level: float | None = None, importance: bool = False

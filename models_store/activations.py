@@ -9,7 +9,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-from app.domain import LineageKey, Page, Version, new_id
+from app.domain import LineageKey, Page, Version, key_of, new_id
 from app.mongo import Document, to_document
 from app.paging import page_of
 
@@ -19,13 +19,16 @@ class ActivationCause(StrEnum):
 
     TRAINED = "trained"  # a training job made it
     CHOSEN = "chosen"  # its driver activated it
+    PROMOTED = "promoted"  # its driver ended a live experiment by it
+    WON = "won"  # a live experiment that promotes by itself found it better
     IMPORTED = "imported"  # its driver brought it in from a file
     INHERITED = "inherited"  # the active version was removed and this one was next
 
     @property
     def by(self) -> str:
         """Who decided: the driver or the platform."""
-        return "driver" if self in (ActivationCause.CHOSEN, ActivationCause.IMPORTED) else "platform"
+        chosen = (ActivationCause.CHOSEN, ActivationCause.PROMOTED, ActivationCause.IMPORTED)
+        return "driver" if self in chosen else "platform"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +73,10 @@ class Activations:
         self, version: Version, before: Mapping[str, Any] | None, why: Why, at: datetime, *, tx: ClientSession
     ) -> None:
         """Notes that a version became active; `before` is the document of the one that was."""
-        key = LineageKey(
-            user_id=version.user_id, track_name=version.track_name, model_type=version.model_type
-        )
         entry = Activation(
             id=new_id(),
             user_id=version.user_id,
-            lineage_id=key.id,
+            lineage_id=key_of(version).id,
             model_id=version.id,
             model_version=version.model_version,
             previous_id=before["_id"] if before else None,

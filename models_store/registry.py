@@ -1,17 +1,20 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
+from app.domain import Lineage, LineageKey, ModelType, Page, Version, key_of, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
 from models_store.activations import ActivationCause, Activations, Why
+
+OnActivation = Callable[[Version, Why, ClientSession], None]
+OnRemoval = Callable[[Version, ClientSession], None]
 
 
 class ModelRegistry:
@@ -25,16 +28,30 @@ class ModelRegistry:
     client, database
         Collections `aimodels`, `lineages` and `activations`. Beside what `Version` says, a version's document
         has `activatedAt`, when it first became active, or None.
+    on_activation
+        Told, within the transaction, of each version that has become active, and why.
+    on_removal
+        Told, within the transaction, of each version that is about to be removed, before another one takes
+        over from it.
     """
 
-    def __init__(self, client: Client, database: Database[Document]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        database: Database[Document],
+        *,
+        on_activation: Sequence[OnActivation] = (),
+        on_removal: Sequence[OnRemoval] = (),
+    ) -> None:
         self._client = client
+        self._on_activation = on_activation
+        self._on_removal = on_removal
         self._versions = database["aimodels"]
         self._at_one_moment = self._versions.with_options(read_concern=ReadConcern("snapshot"))
         self._lineages = database["lineages"]
         self.activations = Activations(database)
 
-    def get_version(self, user_id: str, model_id: str) -> Version:
+    def get_version(self, user_id: str, model_id: str, *, tx: ClientSession | None = None) -> Version:
         """A driver's version.
 
         Raises
@@ -42,8 +59,8 @@ class ModelRegistry:
         ModelNotFound
             Also when it is another driver's.
         """
-        with errors_translated():
-            return self._get(user_id, model_id)
+        with errors_translated(tx):
+            return self._get(user_id, model_id, tx)
 
     def versions(
         self,
@@ -79,10 +96,10 @@ class ModelRegistry:
             found = [from_document(Version, document) for document in self._versions.find(of_lineage(key))]
         return tuple(sorted(found, key=lambda version: number_of(version.model_version)))
 
-    def find_active(self, key: LineageKey) -> Version | None:
+    def find_active(self, key: LineageKey, *, tx: ClientSession | None = None) -> Version | None:
         # read at one moment, else a scan in the midst of an activation may miss the old and the new one
-        with errors_translated():
-            found = self._at_one_moment.find_one(of_lineage(key) | {"isActive": True})
+        with errors_translated(tx):
+            found = self._at_one_moment.find_one(of_lineage(key) | {"isActive": True}, session=tx)
         return from_document(Version, found) if found else None
 
     def find_lineage(self, key: LineageKey) -> Lineage | None:
@@ -95,11 +112,10 @@ class ModelRegistry:
         found = self._versions.find_one(of_lineage(key) | {"sha256": sha256}, session=tx)
         return from_document(Version, found) if found else None
 
-    def active_lineages(self, user_id: str, track_name: str) -> tuple[Lineage, ...]:
-        """A driver's lineages on a track that have an active version."""
-        query = {"userId": user_id, "trackName": track_name, "activeModelId": {"$ne": None}}
-        with errors_translated():
-            return tuple(from_document(Lineage, found) for found in self._lineages.find(query))
+    def active_among(self, lineage_ids: Collection[str], *, tx: ClientSession | None = None) -> set[str]:
+        """Those of the lineages that have an active version."""
+        query = {"_id": {"$in": list(lineage_ids)}, "activeModelId": {"$ne": None}}
+        return {found["_id"] for found in self._lineages.find(query, {"_id": 1}, session=tx)}
 
     def add_version(
         self,
@@ -144,6 +160,13 @@ class ModelRegistry:
             raise LineageChanged from exc
         if why is not None:
             self._switch(version, why, tx)
+
+    def hold(self, key: LineageKey, *, active_id: str, tx: ClientSession) -> bool:
+        """Whether the version is the active one; if so the revision rises, and nobody moves on unaware."""
+        held = self._lineages.update_one(
+            {"_id": key.id, "activeModelId": active_id}, {"$inc": {"revision": 1}}, session=tx
+        )
+        return held.matched_count == 1
 
     def activate(
         self,
@@ -207,18 +230,15 @@ class ModelRegistry:
         ------
         ModelNotFound
         """
-
-        def work(tx: ClientSession) -> None:
-            version = self._get(user_id, model_id, tx)
-            if version.is_active:
-                self._hand_over(version, tx)
-            self.drop(version, tx=tx)
-
-        in_transaction(self._client, work)
+        in_transaction(self._client, lambda tx: self.drop(self._get(user_id, model_id, tx), tx=tx))
 
     def drop(self, version: Version, *, tx: ClientSession) -> None:
-        """Removes a version that is not active any more; its children become its parent's."""
+        """Removes a version as `remove` does."""
         key = key_of(version)
+        for tell in self._on_removal:
+            tell(version, tx)
+        if version.is_active:
+            self._hand_over(version, tx)
         self._versions.delete_one({"_id": version.id}, session=tx)
         self._versions.update_many(
             of_lineage(key) | {"parentId": version.id}, {"$set": {"parentId": version.parent_id}}, session=tx
@@ -257,6 +277,8 @@ class ModelRegistry:
         )
         self._set(key, {"activeModelId": version.id}, tx)
         self.activations.add(version, before, why, now, tx=tx)
+        for tell in self._on_activation:
+            tell(version, why, tx)
 
     def _hand_over(self, leaving: Version, tx: ClientSession) -> None:
         """Makes another version active before the active one is removed, or none if there is no other."""
@@ -279,11 +301,6 @@ class ModelRegistry:
 
     def _set(self, key: LineageKey, values: Document, tx: ClientSession) -> None:
         self._lineages.update_one({"_id": key.id}, {"$set": values}, session=tx)
-
-
-def key_of(version: Version) -> LineageKey:
-    """The lineage a version belongs to."""
-    return LineageKey(user_id=version.user_id, track_name=version.track_name, model_type=version.model_type)
 
 
 def of_lineage(key: LineageKey) -> Document:

@@ -9,7 +9,21 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, analyses, analytics, docs, exchange, health, jobs, models, sessions, sharing
+from app.api import (
+    accounts,
+    analyses,
+    analytics,
+    docs,
+    events,
+    exchange,
+    experiments,
+    health,
+    jobs,
+    models,
+    sessions,
+    sharing,
+    webhooks,
+)
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -49,6 +63,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
     init_observe(app, metrics)
     limiter = init_limits(app, container.settings)
     limiter.exempt(health.bp)  # answers also when Redis does not
+    limiter.exempt(events.bp)  # senders are known by their signature, and how many wait is limited
     init_tokens(app, container.settings)
     _register(app)
     return app
@@ -80,7 +95,22 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, analyses, jobs, models, exchange, sharing, analytics, health, docs):
+    modules = (
+        accounts,
+        sessions,
+        analyses,
+        events,
+        webhooks,
+        jobs,
+        models,
+        experiments,
+        exchange,
+        sharing,
+        analytics,
+        health,
+        docs,
+    )
+    for module in modules:
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor

@@ -91,8 +91,8 @@ class Id(fields.String):
 class Ids(fields.List[str]):
     """One or more ids; in an answer there may be none."""
 
-    def __init__(self, *, shortest: int = 1, **kwargs: Any) -> None:
-        super().__init__(Id(), validate=Length(shortest, MAX_IDS), **kwargs)
+    def __init__(self, *, fewest: int = 1, most: int = MAX_IDS, **kwargs: Any) -> None:
+        super().__init__(Id(), validate=Length(fewest, most), **kwargs)
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return tuple(super()._deserialize(*args, **kwargs))
@@ -123,6 +123,13 @@ class Real(fields.Float):
         if not isinstance(value, int | float):
             raise self.make_error("invalid", input=value)
         return super()._validated(value)
+
+
+class Level(Real):
+    """How likely a verdict shall be right; above 0.999 no reasonable number of laps decides."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=Range(0.5, 0.999), metadata={"example": 0.95}, **kwargs)
 
 
 class Utc(fields.DateTime):

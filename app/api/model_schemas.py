@@ -5,12 +5,26 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Range
 
-from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, TrackName, Utc
+from app.api.fields import (
+    CamelSchema,
+    Flag,
+    Id,
+    Ids,
+    Level,
+    Parameters,
+    Real,
+    Rows,
+    Text,
+    TrackName,
+    Utc,
+)
 from app.api.jobs import PageQuery
-from app.domain import IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.domain import CompareRequest, IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.experiment import Variant
 from models_store.activations import ActivationCause
 
 MAX_PREDICT_ROWS = 10_000
+MAX_COMPARED = 10
 _METRICS = {"accuracy": 0.42, "mae": 0.31, "mse": 0.18, "rmse": 0.42}
 
 
@@ -36,6 +50,13 @@ class IncrementSchema(CamelSchema):
 class ValidateSchema(CamelSchema):
     model_id = Id(required=True)
     session_ids = Ids(required=True)
+
+
+class CompareSchema(CamelSchema):
+    makes = CompareRequest
+    model_ids = Ids(fewest=2, most=MAX_COMPARED, required=True)
+    session_ids = Ids(required=True)
+    level = Level()
 
 
 class RenameSchema(CamelSchema):
@@ -64,6 +85,7 @@ class PredictSchema(CamelSchema):
     model_type = fields.Enum(ModelType, by_value=True)
     input_data = Rows(MAX_PREDICT_ROWS, or_one=True, required=True)
     prediction_options = fields.Nested(PredictOptions, load_default=dict)
+    client_id = Text(200, "pit-wall-3")
 
     @validates_schema
     def _check_model(self, data: dict[str, Any], **_: Any) -> None:
@@ -83,6 +105,8 @@ class PredictionSchema(CamelSchema):
     predictions = fields.Raw(required=True, metadata={"example": {"lap_time": 93.87}})
     confidence = fields.Raw(metadata={"example": {"lower": 93.2, "upper": 94.5, "level": 0.9}})
     feature_importance = fields.Raw(metadata={"example": {"speed": 0.4, "throttle": 0.2}})
+    experiment_id = Id()
+    variant = fields.Enum(Variant, by_value=True)
 
 
 class VersionSchema(CamelSchema):
@@ -100,7 +124,7 @@ class VersionSchema(CamelSchema):
         required=True,
         metadata={"example": {"trainingSessionsCount": 4, "lapsLearned": 180, **_METRICS}},
     )
-    training_session_ids = Ids(required=True, shortest=0)
+    training_session_ids = Ids(required=True, fewest=0)
     validation_results = fields.Dict(required=True, allow_none=True, metadata={"example": _METRICS})
     feature_importance = fields.Dict(required=True, metadata={"example": {"speed": 0.4}})
     model_size = fields.Integer(required=True, metadata={"example": 48211, "description": "bytes"})

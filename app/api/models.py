@@ -13,6 +13,7 @@ from app.api.model_schemas import (
     ActivationSchema,
     AlgorithmSchema,
     AlgorithmsQuery,
+    CompareSchema,
     HistorySchema,
     IncrementSchema,
     MetricsSchema,
@@ -25,6 +26,7 @@ from app.api.model_schemas import (
     VersionsQuery,
 )
 from app.domain import (
+    CompareRequest,
     IncrementRequest,
     Job,
     ModelType,
@@ -82,6 +84,20 @@ def increment(request: IncrementRequest, headers: dict[str, Any]) -> tuple[Job, 
 def validate(body: dict[str, Any], headers: dict[str, Any]) -> tuple[Job, dict[str, str]]:
     """Measure a version on sessions; the model stays as it is."""
     return accepted(services().training.validate(user_id(), **body, **headers))
+
+
+@bp.operation(
+    "POST",
+    "/ai-model/compare",
+    json=CompareSchema,
+    headers=IdempotencySchema,
+    answer=JobSchema,
+    status=202,
+    errors=(404, 409),
+)
+def compare(request: CompareRequest, headers: dict[str, Any]) -> tuple[Job, dict[str, str]]:
+    """Measure versions of one lineage on the same laps and say which is better."""
+    return accepted(services().training.compare(user_id(), request, **headers))
 
 
 @bp.operation(

@@ -7,8 +7,11 @@ from typing import Any
 
 from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
+from app.experiment import Experiment, Variant
+from app.services.experiments import RunningExperiments, variant_for
 from app.services.sharing import Sharing
 from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from learning.errors import InvalidInput
 from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
@@ -20,11 +23,22 @@ from models_store.store import ModelStore
 class Models:
     """Use cases of model versions."""
 
-    def __init__(self, registry: ModelRegistry, store: ModelStore, sharing: Sharing, usage: Usage) -> None:
+    def __init__(
+        self,
+        *,
+        registry: ModelRegistry,
+        store: ModelStore,
+        sharing: Sharing,
+        usage: Usage,
+        running: RunningExperiments,
+        webhooks: Webhooks,
+    ) -> None:
         self._registry = registry
         self._store = store
         self._sharing = sharing
         self._usage = usage
+        self._running = running
+        self._webhooks = webhooks
 
     def get(self, user_id: str, model_id: str) -> Version:
         """A version of the driver's own, or one shared with them as they may see it."""
@@ -72,7 +86,9 @@ class Models:
     ) -> Version:
         """Makes a version the active one; a driver may say why, and what they take to be active now."""
         why = Why(ActivationCause.CHOSEN, reason)
-        return self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+        version = self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+        self._webhooks.wake_if_due()
+        return version
 
     def activations(
         self,
@@ -91,6 +107,7 @@ class Models:
         """Removes a version, its binary and its shares; of the active one, its parent becomes active."""
         self._store.remove(user_id, model_id)
         self._sharing.remove_of_model(model_id)
+        self._webhooks.wake_if_due()
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""
@@ -113,6 +130,8 @@ class Models:
     def predict(self, user_id: str, request: PredictRequest) -> dict[str, Any]:
         """Predictions by a version, or by the active version of a track and type.
 
+        While an experiment runs, the latter may come from its challenger; the answer says which side gave it.
+
         Raises
         ------
         ModelNotFound
@@ -120,7 +139,7 @@ class Models:
             Naming the fields by row.
         """
         started = time.perf_counter()
-        version, model = self._loaded(user_id, request)
+        version, said, model = self._loaded(user_id, request)
         rows = [_snake_case(row, index) for index, row in enumerate(request.rows)]
         predictions = model.predict(
             rows,
@@ -128,26 +147,42 @@ class Models:
             importance=request.include_feature_importance,
         )
         self._usage.count(user_id, version.model_type, len(rows), time.perf_counter() - started)
-        return _rendered(version, predictions, request)
+        return _rendered(version, predictions, request) | said
 
-    def _loaded(self, user_id: str, request: PredictRequest) -> tuple[Version, RacingModel[Any]]:
-        version = self._version(user_id, request)
+    def _loaded(
+        self, user_id: str, request: PredictRequest
+    ) -> tuple[Version, dict[str, str], RacingModel[Any]]:
+        version, said = self._version(user_id, request)
         try:
-            return version, self._store.load(version)
+            return version, said, self._store.load(version)
         except ModelNotFound:
             if request.model_id is not None:
                 raise
-            version = self._version(
-                user_id, request
-            )  # the active one has just been removed: there is another
-            return version, self._store.load(version)
+        version, said = self._version(user_id, request)  # removed this moment: there is another
+        return version, said, self._store.load(version)
 
-    def _version(self, user_id: str, request: PredictRequest) -> Version:
+    def _version(self, user_id: str, request: PredictRequest) -> tuple[Version, dict[str, str]]:
+        """Who answers, and what the answer says of an experiment."""
         if request.model_id is not None:
-            return self.get(user_id, request.model_id)
+            return self.get(user_id, request.model_id), {}
         if request.track_name is None or request.model_type is None:
             raise ModelNotFound("name a modelId, or a trackName and a modelType")
-        return self.active(user_id, request.track_name, request.model_type)
+        key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
+        experiment = self._running.find(key)
+        if experiment is None:
+            return self.active(user_id, request.track_name, request.model_type), {}
+        return self._side(experiment, request.client_id or user_id)
+
+    def _side(self, experiment: Experiment, client: str) -> tuple[Version, dict[str, str]]:
+        variant = variant_for(experiment, client)
+        if variant is Variant.CHALLENGER:
+            try:
+                version = self._registry.get_version(experiment.user_id, experiment.challenger_id)
+                return version, {"experimentId": experiment.id, "variant": variant.value}
+            except ModelNotFound:  # removed this moment, and the experiment has ended by it
+                variant = Variant.INCUMBENT
+        active = self.active(experiment.user_id, experiment.track_name, experiment.model_type)
+        return active, {"experimentId": experiment.id, "variant": variant.value}
 
 
 def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Keeps drivers' accounts, and the token families by which a sign-in is renewed and revoked."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Set
 from datetime import datetime, timedelta
 from secrets import token_hex
 
@@ -95,15 +95,25 @@ class Users:
         Unauthorized
             It is being removed, or is gone.
         """
-        held = self._users.update_one({"_id": user_id, "removedAt": None}, {"$inc": {"holds": 1}}, session=tx)
-        if not held.matched_count:
+        if not self.hold_all({user_id}, tx=tx):
             raise Unauthorized
 
-    def hold_all(self, user_ids: Collection[str], *, tx: ClientSession) -> set[str]:
+    def hold_all(self, user_ids: Set[str], *, tx: ClientSession) -> Set[str]:
         """Holds those of the accounts that are there and not being removed; their ids."""
         there = {"_id": {"$in": list(user_ids)}, "removedAt": None}
-        self._users.update_many(there, {"$inc": {"holds": 1}}, session=tx)
+        held = self._users.update_many(there, {"$inc": {"holds": 1}}, session=tx)
+        if held.matched_count == len(user_ids):
+            return user_ids
         return {found["_id"] for found in self._users.find(there, {"_id": 1}, session=tx)}
+
+    def ids_of(
+        self, user_ids: Collection[str], emails: Collection[str], *, tx: ClientSession | None = None
+    ) -> dict[str, str]:
+        """The ids of accounts by what they were asked for by: an id or an address."""
+        either = [{"_id": {"$in": list(user_ids)}}, {"email": {"$in": list(emails)}}]
+        with errors_translated(tx):
+            found = list(self._users.find({"$or": either, "removedAt": None}, {"email": 1}, session=tx))
+        return {user["email"]: user["_id"] for user in found} | {user["_id"]: user["_id"] for user in found}
 
     def begin_removal(self, user_id: str, at: datetime) -> None:
         """From now on nobody signs in to the account and nothing new is written of it."""

@@ -1,6 +1,6 @@
 """What tests on real servers share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,7 @@ from redis import Redis
 
 from app.container import Container, build_container
 from app.settings import Settings
-from tests.integration.api import Driver
-
-NewDriver = Callable[[str], Driver]
+from tests.integration.drivers import Driver, NewDriver
 
 
 @pytest.fixture
@@ -27,6 +25,7 @@ def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]],
         database=database.name,
         secret_key="a secret of the tests, long enough",
         model_key="another secret of the tests",
+        webhook_secret="a third secret of the tests",
         data_dir=tmp_path / "data",
     )
 

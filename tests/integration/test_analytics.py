@@ -1,7 +1,6 @@
 """Usage by day: predictions counted once whatever happens, versions from the jobs that made them."""
 
 import shutil
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +14,8 @@ from app.domain import ModelType, utc_now
 from app.errors import Unavailable
 from app.services import usage as usage_service
 from tests.factories import TRACK
-from tests.integration.api import LAP_TIME, Driver
+from tests.integration.drivers import LAP_TIME, Driver, NewDriver
 
-NewDriver = Callable[[str], Driver]
 Documents = Database[dict[str, Any]]
 FIRST, LAST = datetime(2026, 2, 1, 9, tzinfo=UTC), datetime(2026, 2, 3, 23, 59, 59, tzinfo=UTC)
 
@@ -59,9 +57,9 @@ def test_predictions_are_counted_by_day_and_type_with_rows_and_latency(
 def test_predictions_through_http_are_there_at_once_and_stay_the_drivers_own(
     driver: Driver, new_driver: NewDriver
 ) -> None:
-    driver.train(1)
+    driver.grow(1)
     for _ in range(3):
-        assert driver.predict().status_code == 200
+        driver.predict()
     found = counted(driver)[LAP_TIME]
     assert (found["requests"], found["rows"]) == (3, 3)
     assert 0 < found["latency"]["p50"] <= found["latency"]["p95"]
@@ -133,12 +131,12 @@ def test_a_driver_who_has_left_is_not_counted_any_more(
 
 
 def test_versions_are_counted_from_their_jobs_so_a_removed_one_was_made_all_the_same(driver: Driver) -> None:
-    versions = [driver.train(index) for index in (1, 2, 3)]
+    versions = [driver.grow(index) for index in (1, 2, 3)]
     repeated = {"modelId": versions[0].id, "newSessionIds": list(versions[0].training_session_ids)}
-    job = driver.call("POST", "/model/incremental-training", repeated).json
+    job = driver.ask("POST", "/model/incremental-training", repeated).json
     driver.container.runs.run(job["id"])  # type: ignore[index]
     assert driver.get(f"/jobs/{job['id']}")["status"] == "succeeded"  # type: ignore[index]
-    driver.call("DELETE", f"/ai-model/{versions[1].id}")
+    driver.ask("DELETE", f"/ai-model/{versions[1].id}")
     report = driver.get("/analytics/usage")
     assert len(report["days"]) == 30
     today = report["days"][-1]
@@ -147,7 +145,7 @@ def test_versions_are_counted_from_their_jobs_so_a_removed_one_was_made_all_the_
 
 
 def test_improvement_compares_a_lineages_versions_over_the_days(driver: Driver, database: Documents) -> None:
-    versions = [driver.train(index) for index in (1, 2, 3)]
+    versions = [driver.grow(index) for index in (1, 2, 3)]
     now = utc_now()
     for version, days_ago, mae in zip(versions, (2, 0, 0), (0.5, 0.4, 0.2), strict=True):
         changed = {"createdAt": now - timedelta(days=days_ago), "modelMetadata.mae": mae}

@@ -6,7 +6,6 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from zipfile import ZipFile
 import numpy as np
 import onnxruntime
 import pytest
+import zstandard
 from structlog.testing import capture_logs
 from werkzeug.datastructures import FileStorage
 from werkzeug.test import TestResponse, encode_multipart
@@ -25,10 +25,9 @@ from app.services import exchange
 from models_store import bundle, codec
 from models_store.bundle import Bundle, pack, unpack
 from models_store.codec import Owner, encode
-from tests.factories import TRACK, new_session
-from tests.integration.api import LAP_TIME, Driver
+from tests.factories import TRACK
+from tests.integration.drivers import LAP_TIME, Driver, NewDriver
 
-NewDriver = Callable[[str], Driver]
 FORMATS = ("lapwise", "json", "onnx")
 
 
@@ -45,12 +44,12 @@ def bob(new_driver: NewDriver) -> Driver:
 @pytest.fixture
 def version(ann: Driver) -> Version:
     """The newer of two versions."""
-    ann.train(1)
-    return ann.train(2)
+    ann.grow(1)
+    return ann.grow(2)
 
 
 def export(driver: Driver, version: Version, kind: str = "lapwise") -> TestResponse:
-    return driver.call("GET", f"/ai-model/{version.id}/export?format={kind}")
+    return driver.ask("GET", f"/ai-model/{version.id}/export?format={kind}")
 
 
 def bundle_of(driver: Driver, version: Version) -> bytes:
@@ -90,8 +89,7 @@ def test_a_model_comes_to_another_driver_as_it_was(ann: Driver, bob: Driver, ver
     assert copy["description"].startswith("Imported: version 1.0.1 of 20")
     assert (copy["modelVersion"], copy["parentId"], copy["isActive"]) == ("1.0.0", None, True)
     answers = [
-        driver.predict(model_id).json["predictions"]  # type: ignore[index]
-        for driver, model_id in ((ann, version.id), (bob, copy["id"]))
+        driver.predict(model_id)["predictions"] for driver, model_id in ((ann, version.id), (bob, copy["id"]))
     ]
     assert answers[0] == answers[1]
     metrics = [
@@ -103,7 +101,7 @@ def test_a_model_comes_to_another_driver_as_it_was(ann: Driver, bob: Driver, ver
 
 def test_an_imported_model_learns_on(ann: Driver, bob: Driver, version: Version) -> None:
     copy = imported(bob, bundle_of(ann, version))
-    grown = bob.train(3)
+    grown = bob.grow(3)
     assert (grown.model_version, grown.parent_id) == ("1.0.1", copy["id"])
     before, after = copy["modelMetadata"]["lapsLearned"], grown.model_metadata["lapsLearned"]
     assert before < after
@@ -123,16 +121,14 @@ def test_anothers_sessions_do_not_count_as_learned_and_ones_own_do(
     assert back["trainingSessionIds"] == [second]
     assert back["modelMetadata"]["importedFrom"]["own"] is True
     body = {"modelId": back["id"], "newSessionIds": [second]}
-    job = ann.call("POST", "/model/incremental-training", body).json
-    assert job is not None
-    ann.container.runs.run(job["id"])
-    assert ann.get(f"/jobs/{job['id']}")["result"]["skippedSessionIds"] == [second]
+    job = ann.run(ann.call("POST", "/model/incremental-training", body, status=202))
+    assert job["result"]["skippedSessionIds"] == [second]
 
 
 def test_an_import_waits_to_be_activated_where_something_is_active(
     ann: Driver, bob: Driver, version: Version
 ) -> None:
-    own = bob.train(5)
+    own = bob.grow(5)
     beside = imported(bob, bundle_of(ann, version))
     assert (beside["modelVersion"], beside["isActive"]) == ("1.0.1", False)
     assert bob.get(f"/ai-model/active/{TRACK}/{LAP_TIME}")["id"] == own.id
@@ -187,7 +183,7 @@ def test_of_many_imports_at_once_one_wins(ann: Driver, bob: Driver, version: Ver
 def test_an_import_in_the_midst_of_a_training_costs_neither(
     ann: Driver, bob: Driver, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, bobs = bundle_of(ann, version), bob.train(6)
+    data, bobs = bundle_of(ann, version), bob.grow(6)
     prepare, attempts = bob.container.runs._models.prepare, []
 
     def with_an_import_between(model: Any, training: Any) -> Version:
@@ -197,14 +193,14 @@ def test_an_import_in_the_midst_of_a_training_costs_neither(
         return prepare(model, training)
 
     monkeypatch.setattr(bob.container.runs._models, "prepare", with_an_import_between)
-    upload = new_session(bob.folder, index=7)
-    session, (job,) = bob.container.sessions.add(bob.id, upload, True)
-    bob.container.runs.run(job.id)
-    bob.container.runs.run(job.id)
+    uploaded = bob.upload(7)
+    (job,) = uploaded["jobs"]
+    bob.run(job)
+    assert bob.run(job)["status"] == "succeeded"
     assert attempts == ["1.0.1", "1.0.2"], "the import came between"
     active = bob.get(f"/ai-model/active/{TRACK}/{LAP_TIME}")
     assert (active["modelVersion"], active["parentId"]) == ("1.0.2", bobs.id)
-    assert active["trainingSessionIds"] == [*bobs.training_session_ids, session.id]
+    assert active["trainingSessionIds"] == [*bobs.training_session_ids, uploaded["session"]["id"]]
     assert numbers(bob) == ["1.0.0", "1.0.1", "1.0.2"]
 
 
@@ -218,7 +214,7 @@ def test_an_import_that_a_training_overtakes_takes_the_next_number(
         found = find(key)
         if not trained:
             trained.append(None)
-            trained.append(bob.train(6))
+            trained.append(bob.grow(6))
         return found
 
     monkeypatch.setattr(registry, "find_lineage", then_train)
@@ -230,7 +226,7 @@ def test_an_import_that_a_training_overtakes_takes_the_next_number(
 def test_an_import_that_is_overtaken_again_and_again_gives_up_and_leaves_nothing(
     ann: Driver, bob: Driver, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob.train(5)
+    bob.grow(5)
     data, registry = bundle_of(ann, version), bob.container.exchange._registry
     find, asked = registry.find_lineage, []
 
@@ -402,16 +398,17 @@ def test_nobody_but_the_owner_exports(ann: Driver, bob: Driver, version: Version
     assert bring(bob, b"").status_code == 401
 
 
-def test_a_bundle_tells_of_its_driver_by_ids_only(ann: Driver, version: Version) -> None:
-    data = bundle_of(ann, version)
-    with ZipFile(io.BytesIO(data)) as archive:
+def test_a_bundle_tells_of_its_driver_by_ids_only(new_driver: NewDriver) -> None:
+    driver = new_driver("annabella")
+    version = driver.grow(1)
+    with ZipFile(io.BytesIO(bundle_of(driver, version))) as archive:
         assert archive.namelist() == ["manifest.json", "model.bin"]
-        manifest = json.loads(archive.read("manifest.json"))
-    assert manifest["model"]["userId"] == ann.id
-    assert manifest["model"]["trainingSessionIds"] == list(version.training_session_ids)
-    session = ann.get(f"/racing-session/{version.training_session_ids[0]}")
-    private = (ann.email, "Ann", session["sessionName"], session["sha256"])
-    assert [text for text in private if text.encode() in data] == []
+        text, pickled = archive.read("manifest.json"), zstandard.decompress(archive.read("model.bin"))
+    told = json.loads(text)["model"]
+    assert (told["userId"], told["trainingSessionIds"]) == (driver.id, list(version.training_session_ids))
+    session = driver.get(f"/racing-session/{version.training_session_ids[0]}")
+    private = (driver.email, "nnabella", session["sessionName"], session["sha256"])
+    assert [one for one in private if one.encode() in text + pickled] == []
 
 
 def test_a_model_over_16_megabytes_goes_out_and_in(
@@ -423,10 +420,10 @@ def test_a_model_over_16_megabytes_goes_out_and_in(
     assert len(data) > 17 << 20
     copy = imported(bob, data)
     assert copy["compressedSize"] > 17 << 20
-    again = bob.call("GET", f"/ai-model/{copy['id']}/export")
+    again = bob.ask("GET", f"/ai-model/{copy['id']}/export")
     assert again.status_code == 200
     assert again.data[-100:].find(b"PK\x05\x06") > 0
-    assert bob.predict(copy["id"]).json["predictions"] == ann.predict(version.id).json["predictions"]  # type: ignore[index]
+    assert bob.predict(copy["id"])["predictions"] == ann.predict(version.id)["predictions"]
 
 
 def unpacked(platform: Container, data: bytes) -> Bundle:
@@ -467,21 +464,15 @@ def test_a_description_says_what_a_model_is_and_has_learned(ann: Driver, version
 def test_every_type_of_model_goes_out_and_in_and_is_described(
     ann: Driver, bob: Driver, model_type: str
 ) -> None:
-    setup = {"rear_wing": 5.0, "front_wing": 4.0}
-    session, _ = ann.container.sessions.add(ann.id, new_session(ann.folder, index=1, setup=setup), False)
-    body = {"trackName": TRACK, "modelType": model_type, "sessionIds": [session.id]}
-    job = ann.call("POST", "/model/train", body).json
-    assert job is not None
-    ann.container.runs.run(job["id"])
-    model_id = ann.get(f"/jobs/{job['id']}")["modelId"]
+    session = ann.upload(1, setup={"rear_wing": 5.0, "front_wing": 4.0}, auto_train=False)["session"]
+    model_id = ann.train([session["id"]], modelType=model_type)
     version = ann.container.models.get(ann.id, model_id)
     told = export(ann, version, "json").json
     assert told is not None
     assert told["learned"]["contexts"][0]["nextLap"]["lap_time"] > 0
     copy = imported(bob, bundle_of(ann, version))
-    inputs = {"inputData": {}}
     answers = [
-        driver.call("POST", "/model/predict", {"modelId": model} | inputs).json["predictions"]  # type: ignore[index]
+        driver.predict(model, inputData={})["predictions"]
         for driver, model in ((ann, model_id), (bob, copy["id"]))
     ]
     assert answers[0] == answers[1]
@@ -501,7 +492,7 @@ def test_an_onnx_file_answers_as_the_platform_does(ann: Driver, version: Version
     feed = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
     feed |= {"speed": np.array([200.0]), "track_position": np.array([0.5])}  # all that moves it in FRAME
     (answer,) = model.run(["lap_time"], feed)[0]
-    expected = ann.predict(version.id).json["predictions"]["lap_time"]  # type: ignore[index]
+    expected = ann.predict(version.id)["predictions"]["lap_time"]
     assert answer == pytest.approx(expected, abs=1e-4)
     unknown = export(ann, version, "onnx&carModel=nobodys")
     assert (unknown.status_code, list(unknown.json["error"]["details"])) == (422, ["carModel"])  # type: ignore[index]

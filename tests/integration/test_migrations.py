@@ -25,7 +25,7 @@ def test_earlier_versions_get_a_history_and_close_ranks_and_accounts_keep_their_
     ancestors = {removed[1]: removed[0], removed[0]: first.id}
     lineage = {"_id": KEY.id, "userId": DRIVER, "trackName": "monza", "removed": ancestors}
     database["lineages"].insert_one(lineage)
-    migration = import_module("migrations.m0003_sharing")
+    migration = import_module("migrations.m0004_sharing")
     migration.upgrade(database)
     migration.upgrade(database)
     parents = {version["_id"]: version["parentId"] for version in database["aimodels"].find()}

@@ -221,7 +221,6 @@ def test_another_drivers_version_cannot_be_seen_or_touched(
         with pytest.raises(ModelNotFound):
             attempt(STRANGER, model_id)
     assert registry.versions(STRANGER, "monza", limit=10).items == ()
-    assert registry.active_lineages(STRANGER, "monza") == ()
     assert registry.get_version(DRIVER, model_id).model_name == "Monza"
     assert active_id(registry) == chain[2].id
 
@@ -243,7 +242,7 @@ def test_versions_are_chosen_by_type_and_activity(
     assert [found.id for found in by_type.items] == [other.id]
     active = registry.versions(DRIVER, "monza", active_only=True, limit=10)
     assert {found.id for found in active.items} == {other.id, chain[2].id}
-    assert {lineage.id for lineage in registry.active_lineages(DRIVER, "monza")} == {KEY.id, sectors.id}
+    assert registry.active_among([KEY.id, sectors.id, "another"]) == {KEY.id, sectors.id}
 
 
 def test_history_follows_the_numbers_not_their_letters(add: Add, registry: ModelRegistry) -> None:
@@ -300,7 +299,7 @@ def test_a_lineage_without_versions_goes_on_where_its_numbers_ended(
     for removed in chain:
         registry.remove(DRIVER, removed.id)
     assert active_id(registry) is None
-    assert registry.active_lineages(DRIVER, "monza") == ()
+    assert registry.active_among([KEY.id]) == set()
     lineage = registry.find_lineage(KEY)
     assert lineage is not None
     assert lineage.newest_version == "1.0.2"

@@ -8,7 +8,7 @@ from pymongo import DESCENDING as DOWN
 from pymongo import IndexModel
 from pymongo.database import Database
 
-name = "m0003_sharing"
+name = "m0004_sharing"
 dependencies = ["m0001_indexes"]
 
 YEAR = 365 * 24 * 3600
