@@ -101,6 +101,8 @@ class LapHistory:
         Shape (laps,), seconds.
     number
         Shape (laps,), how many laps came before, also of those not added here.
+    age
+        Shape (laps,), how many laps came after.
     shaped
         Shape (laps,), whether more is known of the lap than its time.
     facts
@@ -129,7 +131,7 @@ class LapHistory:
         self.shaped, self.facts = shaped[keep], facts[:, keep]
         self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
-        self.traces = (self._ticks / TICKS[:, None]).astype(np.float32)
+        self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
@@ -137,6 +139,7 @@ class LapHistory:
         self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
+        self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
 
     def __len__(self) -> int:

@@ -224,11 +224,15 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         checked = check_rows(self.fields, rows)
         if not self._contexts:
             raise NothingToLearn("this model has learned no lap yet")
+        if len(self._contexts) == 1:
+            return self._answers(next(iter(self._contexts.values())), checked, level, importance)
         contexts = [self._context_for(x) for x in checked]
-        if any(context is not contexts[0] for context in contexts) or len(checked) == 1:
-            pairs = zip(contexts, checked, strict=True)
-            return [self._answers(context, [x], level, importance)[0] for context, x in pairs]
-        return self._answers(contexts[0], checked, level, importance)
+        answers: dict[int, Prediction] = {}
+        for context in set(contexts):
+            own = [index for index, other in enumerate(contexts) if other is context]
+            found = self._answers(context, [checked[index] for index in own], level, importance)
+            answers |= zip(own, found, strict=True)
+        return [answers[index] for index in range(len(checked))]
 
     def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
         """The answer for a point of a lap of a session being learned; None while nothing was learned."""
@@ -302,8 +306,6 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""
-        if len(self._contexts) == 1:
-            return next(iter(self._contexts.values()))
         wanted = x.get("car_model"), is_wet(x) if {"wetness", "compound"} & x.keys() else None
 
         def likeness(key: ContextKey) -> tuple[bool, bool]:
