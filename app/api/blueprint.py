@@ -17,6 +17,8 @@ from app.api.requests import Parser
 
 V = TypeVar("V", bound=Callable[..., Any])
 Shown = Literal["access", "refresh", "either", "nothing"]  # tokens
+_BINARY = {"type": "string", "format": "binary"}
+_FILES = {"application/json": {"type": "object"}}
 _BODIES = {"json": "application/json", "multipart": "multipart/form-data"}
 
 
@@ -80,8 +82,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
         def decorate(view: V) -> V:
             wrapped = self.response(status, answer, content_type=content_type)(view)
             if files:
-                kinds = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in files}
-                wrapped = self.doc(responses={status: {"content": kinds}})(wrapped)
+                content = {kind: {"schema": _FILES.get(kind, _BINARY)} for kind in files}
+                wrapped = self.doc(responses={status: {"content": content}})(wrapped)
             refusals = sorted(_errors(rules[0], inputs, shows) | set(errors))
             wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
             for location in ("headers", "multipart", "json", "query"):  # the last is the view's first

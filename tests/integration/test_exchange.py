@@ -446,7 +446,8 @@ def test_a_description_says_what_a_model_is_and_has_learned(ann: Driver, version
     document = ann.get(f"/ai-model/{version.id}")
     assert told["model"]["id"] == version.id
     assert told["algorithm"]["name"] == "expert_mixture"
-    assert told["algorithm"]["hyperparameters"]["window"] == {"value": 64, "description": "laps remembered"}
+    window = told["algorithm"]["hyperparameters"]["window"]
+    assert window == {"value": 64, "description": "laps at pace remembered"}
     assert told["features"]["speed"]["description"] == "km/h"
     assert list(told["features"]) == document["modelMetadata"]["features"]
     assert told["metrics"]["mae"] == document["modelMetadata"]["mae"]

@@ -18,7 +18,7 @@ import pytest
 from learning.errors import ExportNotSupported, InvalidInput, NothingToLearn
 from learning.export_onnx import EXPORTABLE, onnx_of
 from learning.history import Features
-from learning.laps import SessionLaps
+from learning.laps import Lap, SessionLaps
 from learning.model import RacingModel
 from learning.moments import moment_of
 from learning.telemetry import read_session
@@ -102,7 +102,11 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> list[SessionLaps]:
     """Four days of one driver."""
     folder = tmp_path_factory.mktemp("laps")
     days = (read_session(session_file(folder, index=day, laps=14)).session for day in range(1, 5))
-    return [replace(day, car_model="gt3") for day in days]
+    return [replace(day, car_model="gt3", laps=tuple(map(on_two_compounds, day.laps))) for day in days]
+
+
+def on_two_compounds(one: Lap) -> Lap:
+    return replace(one, context={**one.context, "compound": "HARD" if one.number % 3 else "SOFT"})
 
 
 @pytest.fixture(scope="module")
