@@ -14,6 +14,7 @@ from app.services.analytics import Analytics
 from app.services.automatic import AutomaticJobs
 from app.services.challenges import Challenges
 from app.services.events import Events
+from app.services.exchange import Exchange
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
 from app.services.lessons import Lessons
@@ -49,6 +50,7 @@ from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
+from models_store.bundles import Bundles
 from models_store.cache import ModelCache
 from models_store.performance import Performance
 from models_store.pruning import Pruning
@@ -71,6 +73,7 @@ class Container:
     training: Training
     retraining: Retraining
     models: Models
+    exchange: Exchange
     experiments: Experiments
     sharing: Sharing
     usage: Usage
@@ -226,6 +229,15 @@ def build_container(settings: Settings) -> Container:
             sharing=sharing,
             usage=usage,
             running=RunningExperiments(experiment_store),
+            webhooks=webhooks,
+        ),
+        exchange=Exchange(
+            client=client,
+            users=users,
+            sessions=session_store,
+            registry=registry,
+            models=models,
+            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
             webhooks=webhooks,
         ),
         experiments=experiments,

@@ -55,6 +55,15 @@ def utc_now() -> datetime:
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
 
+def iso(moment: datetime) -> str:
+    """A time as clients see it.
+
+    >>> iso(datetime(2026, 2, 11, 9, 30, tzinfo=UTC))
+    '2026-02-11T09:30:00.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T]):
     """A stretch of a list, and the cursor of the next one; None at the end."""

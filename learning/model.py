@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from river import stats
 
 from learning.drift import DriftWatch, LapMark
-from learning.errors import NothingToLearn
+from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
@@ -50,6 +50,10 @@ class Context(abc.ABC):
     @abc.abstractmethod
     def laps_learned(self) -> int:
         """As the estimator itself counts them."""
+
+    def described(self) -> dict[str, Any]:
+        """What a reader may like to know besides, times in seconds."""
+        return {}
 
 
 class Estimator(Protocol):
@@ -290,6 +294,45 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             )
             for x, values, interval in zip(rows, answers, intervals, strict=True)
         ]
+
+    def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
+        """What was learned last, of a car where one is named.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the cars that are known.
+        NothingToLearn
+        """
+        if not self._contexts:
+            raise NothingToLearn("the model has learned no lap yet")
+        for key, context in reversed(self._contexts.items()):
+            if car_model in (None, key.car_model):
+                return key, context
+        known = sorted({key.car_model for key in self._contexts} - {""})
+        choices = f"must be one of {', '.join(known)}" if known else "no lap was driven in a car with a name"
+        raise InvalidInput(f"the model has learned no lap of {car_model!r}", carModel=[choices])
+
+    def described(self) -> dict[str, Any]:
+        """What was learned, in figures that mean something to a driver; the context learned last is first."""
+        newest_first = reversed(self._contexts.items())
+        return {
+            "sessions": self.sessions_learned,
+            "laps": self.laps_learned,
+            "meanLapTime": self.mean if self.laps_learned else None,
+            "contexts": [self._described(key, context) for key, context in newest_first],
+        }
+
+    def _described(self, key: ContextKey, context: ContextT) -> dict[str, Any]:
+        laps, where = context.laps_learned, "wet" if key.wet else "dry"
+        return {
+            "summary": f"{laps} laps of {key.car_model or 'a car without a name'} on a {where} track",
+            "carModel": key.car_model or None,
+            "wet": key.wet,
+            "lapsLearned": laps,
+            **context.described(),
+            "nextLap": self._values(context, {}),
+        }
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""

@@ -22,12 +22,14 @@ class ActivationCause(StrEnum):
     RETRAINED = "retrained"  # after drift it was trained anew and did better
     PROMOTED = "promoted"  # its driver ended a live experiment by it
     WON = "won"  # a live experiment that promotes by itself found it better
+    IMPORTED = "imported"  # its driver brought it in from a file
     INHERITED = "inherited"  # the active version was removed and this one was next
 
     @property
     def by(self) -> str:
         """Who decided: the driver or the platform."""
-        return "driver" if self in (ActivationCause.CHOSEN, ActivationCause.PROMOTED) else "platform"
+        chosen = (ActivationCause.CHOSEN, ActivationCause.PROMOTED, ActivationCause.IMPORTED)
+        return "driver" if self in chosen else "platform"
 
 
 _BY_JOBS = (ActivationCause.TRAINED, ActivationCause.RETRAINED)
