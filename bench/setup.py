@@ -105,7 +105,7 @@ def surface(seed: int) -> Problem:
         away = z - middle
         if kind == 3:
             away = np.sign(away) * np.maximum(np.abs(away) - 0.2, 0)
-        square = np.einsum("ni,ij,nj->n", away, bowl, away)
+        square: Floats = np.einsum("ni,ij,nj->n", away, bowl, away)
         return 2 * np.sqrt(1 + square) if kind == 1 else square
 
     return _problem(shape, size, random)

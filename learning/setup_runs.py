@@ -40,7 +40,8 @@ class Run(NamedTuple):
 
     def known(self, size: int) -> Floats:
         """The setup with as many parameters as are known by now."""
-        return np.pad(self.setup, (0, size - len(self.setup)), constant_values=np.nan)
+        missing = size - len(self.setup)
+        return np.append(self.setup, np.full(missing, np.nan)) if missing else self.setup
 
 
 class Runs:

@@ -9,7 +9,7 @@ from river import base
 
 from learning.history import AT_PACE, Features
 from learning.laps import Floats
-from learning.setup_runs import CONDITIONS, RESERVED, STEADY, Row, Runs
+from learning.setup_runs import CONDITIONS, RESERVED, STEADY, Row, Run, Runs
 from learning.setup_terms import Prior, Terms, terms_of
 
 MAX_PARAMETERS = 40
@@ -18,12 +18,11 @@ _CONDITION = 0.004  # of what a condition is worth, share of the lap time
 _IMPROVEMENT = 0.004  # of what ten times the laps make a driver faster, roughly, share of the lap time
 _SESSION = 0.0004  # of what a session has for itself, share of the lap time
 _DOUBTED = 0.05  # of its weight is left to a run that was not at pace: it may have had another reason
+_NONE = 1e-6  # share of the lap time, in place of an improvement that is none
+_IMPROVING = 1  # the column of a driver's improvement
 _STEPS = 4  # of the search for the sizes of effects
-_OWN, _PAIRED, _ALL = (
-    3.0,
-    0.5,
-    6.0,
-)  # effects that a belief in a size is worth
+# Effects that the belief in their size is worth: of a parameter, of what stands alone, of all.
+_OWN, _ALONE, _ALL = 6.0, 1.0, 12.0
 _BEYOND = 1.5  # a setup further outside the bounds counts as there
 _AROUND, _FURTHER = 0.1, 0.25  # unknown bounds: share of the value, and of the range seen, that may be tried
 
@@ -56,7 +55,7 @@ class SetupSurface(base.Regressor):
     Parameters
     ----------
     basis
-        `quadratic`, `linear` or `fourier`, as in `Terms`.
+        `quadratic`, `additive` or `fourier`, as in `Terms`.
     window
         Runs remembered.
     bounds
@@ -82,7 +81,7 @@ class SetupSurface(base.Regressor):
     def __init__(
         self,
         basis: str = "quadratic",
-        window: int = 64,
+        window: int = 48,
         bounds: Mapping[str, Sequence[float]] | None = None,
         seed: int = 0,
     ) -> None:
@@ -94,11 +93,18 @@ class SetupSurface(base.Regressor):
         self._runs = Runs(window)
         self._first: dict[str, float] = {}  # value of each parameter when it was first named
         self._last: dict[str, float] = {}
+        self._setups: Floats = np.empty((0, 0))  # of the runs remembered, a row each
+        self._edges: tuple[Floats, Floats] = np.empty(0), np.empty(0)
         self._posterior = _Posterior(np.empty(0), np.empty((0, 0)), 0.0)
 
     @property
     def laps_learned(self) -> int:
         return self._runs.laps_driven
+
+    @property
+    def middle(self) -> dict[str, float]:
+        """The mean of the setups of all runs."""
+        return dict(zip(self.names, self._setups.mean(axis=0).tolist(), strict=True))
 
     @property
     def setup(self) -> dict[str, float]:
@@ -140,18 +146,18 @@ class SetupSurface(base.Regressor):
     def seen(self) -> list[tuple[dict[str, float], float]]:
         """The setups remembered with the laps that count, each once, in the order first driven."""
         laps: dict[tuple[float, ...], float] = {}
-        for setup, run in zip(self._setups(), self._runs.all(), strict=True):
-            laps[tuple(setup.tolist())] = laps.get(tuple(setup.tolist()), 0.0) + run.laps
+        for setup, run in zip(map(tuple, self._setups.tolist()), self._runs.all(), strict=True):
+            laps[setup] = laps.get(setup, 0.0) + run.laps
         return [(dict(zip(self.names, setup, strict=True)), count) for setup, count in laps.items()]
 
     def limits(self) -> dict[str, Bounds]:
         """Where each parameter may be set: the bounds given, else the range seen and a little more."""
         if not self.laps_learned:
             return {}
-        setups = self._setups()
+        lows, highs = self._setups.min(axis=0).tolist(), self._setups.max(axis=0).tolist()
         return {
-            name: self._limit(name, float(low), float(high))
-            for name, low, high in zip(self.names, setups.min(axis=0), setups.max(axis=0), strict=True)
+            name: self._limit(name, low, high)
+            for name, low, high in zip(self.names, lows, highs, strict=True)
         }
 
     def within(self, bounds: Mapping[str, Sequence[float]]) -> Self:
@@ -163,17 +169,23 @@ class SetupSurface(base.Regressor):
         return other
 
     def scaled(self, setups: Floats) -> Floats:
-        """Setups, a row each, as -1 to 1 between the bounds."""
-        low, high = self._edges()
+        """Setups, a row each, as -1 to 1 over the bounds and what was driven."""
+        low, high = self._edges
         half = np.where(high > low, high - low, 2.0) / 2
         z: Floats = np.clip((setups - (low + high) / 2) / half, -_BEYOND, _BEYOND)
         return z
 
     def unscaled(self, z: Floats) -> Floats:
         """The setups that `scaled` made -1 to 1 of."""
-        low, high = self._edges()
+        low, high = self._edges
         setups: Floats = (low + high) / 2 + z * (high - low) / 2
         return setups
+
+    def allowed(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest setup that may be driven, scaled."""
+        limits = self.limits().values()
+        low, high = ([limit[end] for limit in limits] for end in (0, 1))
+        return self.scaled(np.array(low)), self.scaled(np.array(high))
 
     def of_setups(self) -> tuple[Terms, Floats, Floats]:
         """The terms of scaled setups; mean and covariance of a constant and of the terms' weights."""
@@ -196,19 +208,20 @@ class SetupSurface(base.Regressor):
         floor = 0.0 if low >= 0 else -math.inf  # what was never negative is no quantity that can be
         return Bounds(max(low - further, floor), high + further, False)
 
-    def _edges(self) -> tuple[Floats, Floats]:
-        limits = self.limits().values()
-        return np.array([limit.low for limit in limits]), np.array([limit.high for limit in limits])
-
     def _terms(self) -> Terms:
         return terms_of(self.basis, tuple(self.names), self.seed)
 
-    def _setups(self) -> Floats:
-        """A row for each run; a parameter not named yet is taken to have been what it was first."""
-        rows = np.array([run.known(len(self.names)) for run in self._runs.all()])
-        first = np.array([self._first[name] for name in self.names])
-        setups: Floats = np.where(np.isnan(rows), first, rows)
-        return setups
+    def _place(self, runs: Sequence[Run]) -> None:
+        """Keeps the runs' setups, a parameter not named yet being what it was first, and the bounds."""
+        rows = np.array([run.known(len(self.names)) for run in runs])
+        self._setups = np.where(np.isnan(rows), [self._first[name] for name in self.names], rows)
+        low, high = np.array([(limit.low, limit.high) for limit in self.limits().values()]).reshape(-1, 2).T
+        room = high - low  # a setup driven outside counts too, unless it is far out
+        room = np.where(room > 0, room, np.inf)
+        self._edges = (
+            np.maximum(np.minimum(low, self._setups.min(axis=0)), low - room),
+            np.minimum(np.maximum(high, self._setups.max(axis=0)), high + room),
+        )
 
     def _rows(self, xs: Sequence[Row]) -> Floats:
         setups = np.array([[float(x.get(name, self._last[name])) for name in self.names] for x in xs])
@@ -224,15 +237,17 @@ class SetupSurface(base.Regressor):
 
     def _fit(self) -> None:
         """The posterior of the weights given the remembered laps."""
-        means = np.array([run.mean for run in self._runs.all()])
-        laps = np.array([run.laps for run in self._runs.all()])
+        runs = self._runs.all()
+        self._place(runs)
+        means = np.array([run.mean for run in runs])
+        laps = np.array([run.laps for run in runs])
         slowest = AT_PACE * means[:, -1].min()
         at_pace = means[:, -1] <= slowest
         means[:, -1] = np.minimum(means[:, -1], slowest)
         level = float(np.median(means[:, -1]))
         means[:, STEADY] -= self._runs.conditions({})[STEADY]  # counted back from now
         terms = self._terms()
-        rows = np.hstack([np.ones((len(means), 1)), means[:, :-1], terms(self.scaled(self._setups()))])
+        rows = np.hstack([np.ones((len(means), 1)), means[:, :-1], terms(self.scaled(self._setups))])
         within, variance = self._runs.told(level)
         trust = np.where(at_pace, 1.0, _DOUBTED) / (variance / laps + (_SESSION * level) ** 2)
         precision = (rows.T * trust) @ rows
@@ -240,7 +255,11 @@ class SetupSurface(base.Regressor):
         inner = slice(1, 1 + CONDITIONS)
         precision[inner, inner] += within[:-1, :-1] / variance
         moved[inner] += within[:-1, -1] / variance
-        weights, covariance = _posterior(precision, moved, _whole(terms.prior(), level))
+        prior = _whole(terms.prior(), level)
+        weights, covariance = _posterior(precision, moved, prior)
+        if weights[_IMPROVING] > 0:  # practice makes nobody slower
+            prior.deviation[_IMPROVING] = _NONE * level
+            weights, covariance = _posterior(precision, moved, prior)
         weights[0] += level
         self._posterior = _Posterior(weights, covariance, variance)
 
@@ -249,7 +268,7 @@ def _whole(prior: Prior, level: float) -> Prior:
     """The prior of all weights, in seconds."""
     others = np.r_[_LEVEL, _IMPROVEMENT, np.full(CONDITIONS - 1, _CONDITION)]
     groups = np.full(1 + CONDITIONS, -1)
-    groups[1] = prior.group.max() + 1  # how much a driver improves is learned as the size of a pair is
+    groups[_IMPROVING] = prior.group.max() + 1  # learned as the size of a pair is
     return Prior(
         mean=level * np.r_[np.zeros(1 + CONDITIONS), prior.mean],
         deviation=level * np.r_[others, prior.deviation],
@@ -261,7 +280,7 @@ def _posterior(precision: Floats, moved: Floats, prior: Prior) -> tuple[Floats, 
     """Mean and covariance of the weights, with the groups' sizes adapted to them."""
     sized = prior.group >= 0
     group, counts = prior.group[sized], np.bincount(prior.group[sized])
-    belief = np.where(counts == 1, _PAIRED, _OWN)
+    belief = np.where(counts == 1, _ALONE, _OWN)
     size, sizes = 1.0, np.ones(len(counts))
     scale = np.ones(len(prior.mean))
     for step in range(_STEPS + 1):

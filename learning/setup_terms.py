@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from learning.laps import Floats
 
-BASES = ("quadratic", "linear", "fourier")
 _INTERACTING = 12  # with more parameters than this, only the front and rear of one thing form pairs
 _FOURIER = 60  # random features
 _STRETCH = 0.7  # of their frequencies: a surface turns about once over a parameter's bounds
@@ -25,8 +24,8 @@ _SLOPE = 0.008
 _OWN_CURVATURE = 0.004  # how far one parameter's differs from the average
 _SKEW = 0.0015
 _FLATNESS = 0.0008
-_PAIR = 0.004
-_AXLE_PAIR = (-0.004, 0.005)  # the front and the rear of one thing want to move together: the car's balance
+_PAIR = 0.003
+_AXLE_PAIR = (-0.006, 0.006)  # the front and the rear of one thing want to move together: the car's balance
 _WAVES = 0.006  # of all the random features together
 
 
@@ -48,8 +47,8 @@ class Terms:
 
     `quadratic` has for each parameter the Legendre polynomials to degree four, the higher ones believed to be
     small, and the products of two parameters; the curvature has a shared part, so that each parameter tells
-    of the others. `linear` has the parameters alone. `fourier` has for the pairs random features of a
-    Gaussian process.[^1]
+    of the others. `additive` leaves the products out. `fourier` has for them random features of a Gaussian
+    process.[^1]
 
     References
     ----------
@@ -63,7 +62,9 @@ class Terms:
         first, second = np.triu_indices(len(names), 1)
         pairs = zip(first.tolist(), second.tolist(), strict=True)
         axle = np.array([_same_but_axle(names[i], names[j]) for i, j in pairs], dtype=bool)
-        if len(names) > _INTERACTING:
+        if basis == "additive":
+            first, second, axle = first[:0], second[:0], axle[:0]
+        elif len(names) > _INTERACTING:
             first, second, axle = first[axle], second[axle], axle[axle]
         self._first, self._second, self._axle = first, second, axle
         if basis == "fourier":
@@ -71,8 +72,6 @@ class Terms:
 
     def __call__(self, z: Floats) -> Floats:
         """A row of terms for each row of scaled setups."""
-        if self.basis == "linear":
-            return z
         square = z * z
         own = [
             square.sum(axis=1, keepdims=True),
@@ -89,8 +88,6 @@ class Terms:
         """As shares of the lap time."""
         size = len(self.names)
         own = np.arange(size)
-        if self.basis == "linear":
-            return Prior(mean=np.zeros(size), deviation=np.full(size, _SLOPE), group=own)
         sizes = np.repeat([_SLOPE, _OWN_CURVATURE, _SKEW, _FLATNESS], size)
         if self.basis == "fourier":
             means, others, groups = np.zeros(_FOURIER), np.full(_FOURIER, _WAVES), np.full(_FOURIER, size)

@@ -78,7 +78,7 @@ class SetupModel(RacingModel[SetupContext]):
         return super().predict(rows, level=level, importance=importance)
 
     def fitting_laps(self, session: SessionLaps) -> tuple[Lap, ...]:
-        if not _parameters(session):
+        if not parameters_of(session.setup):
             raise NothingToLearn(
                 "setup optimisation learns from setups; this session was uploaded without one",
                 missing=["setup"],
@@ -86,7 +86,7 @@ class SetupModel(RacingModel[SetupContext]):
         return super().fitting_laps(session)
 
     def fits(self, session: SessionLaps, lap: Lap) -> bool:
-        return bool(_parameters(session)) and super().fits(session, lap)
+        return bool(parameters_of(session.setup)) and super().fits(session, lap)
 
     def end_session(self, session: SessionLaps) -> None:
         """Makes the plan that answers rest on until the next session, so that they take no time."""
@@ -158,7 +158,7 @@ class SetupModel(RacingModel[SetupContext]):
         setup, surface = _setup_of(context, x), context.surface
         flat = _flat(context, x)
         names = list(map(str, flat))
-        usual: Features = _middle(surface)
+        usual: Features = {name: value for name, value in surface.middle.items()}
         first = _steps(usual, flat, names)
         second = _steps(usual, flat, names[::-1])
         times = surface.predict([*first, *second])
@@ -176,8 +176,9 @@ class SetupModel(RacingModel[SetupContext]):
                 self._influence.setdefault(name, stats.Mean()).update(abs(moved))
 
 
-def _parameters(session: SessionLaps) -> list[str]:
-    return [name for name in session.setup if name not in RESERVED]
+def parameters_of(setup: Mapping[str, float]) -> list[str]:
+    """What a setup can be optimised in: fuel and other conditions in it are not for choosing."""
+    return [name for name in setup if name not in RESERVED]
 
 
 def _advice(surface: SetupSurface, made: Plan, current: dict[str, float], x: Features) -> dict[str, Any]:
@@ -253,15 +254,10 @@ def _check_names(field: str, given: Mapping[str, Any], context: SetupContext) ->
 
 def _flat(context: SetupContext, x: Features) -> Features:
     """The row as the surface takes it: the setup and the conditions side by side."""
-    flat: Features = {**_setup_of(context, x)}
+    flat: Features = {name: value for name, value in _setup_of(context, x).items()}
     for known in (x.get("setup", {}), x):
         flat.update((name, known[name]) for name in sorted(RESERVED & known.keys() - {"session"}))
     return flat
-
-
-def _middle(surface: SetupSurface) -> Features:
-    setups = [setup for setup, _ in surface.seen()]
-    return {name: float(np.mean([setup[name] for setup in setups])) for name in surface.names}
 
 
 def _steps(usual: Features, flat: Features, names: Sequence[str]) -> list[Features]:

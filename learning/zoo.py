@@ -100,7 +100,7 @@ def _surface(basis: str) -> Callable[[Mapping[str, Any], int], Estimator]:
 
 _BY_LAP = (LapTimeModel, SectorModel)
 _SURFACE = {
-    "window": _integer(64, 10, 200, "runs remembered: the laps on one setup in one session are one"),
+    "window": _integer(48, 10, 200, "runs remembered: the laps on one setup in one session are one"),
     "bounds": Hyperparameter(
         kind="ranges",
         default={},
@@ -163,15 +163,15 @@ _ENTRIES = (
     _Entry(
         name="bayesian_quadratic",
         models=(SetupModel,),
-        description="Bayesian regression with squares and pairs of the parameters",
+        description="Bayesian regression on smooth functions of the parameters and on pairs of them",
         build=_surface("quadratic"),
         hyperparameters=_SURFACE,
     ),
     _Entry(
-        name="bayesian_linear",
+        name="bayesian_additive",
         models=(SetupModel,),
-        description="Bayesian regression on the parameters themselves, for few laps",
-        build=_surface("linear"),
+        description="Bayesian regression with each parameter for itself, for few setups",
+        build=_surface("additive"),
         hyperparameters=_SURFACE,
     ),
     _Entry(
