@@ -24,7 +24,8 @@ _STEPS = 4  # of the search for the sizes of effects
 # Effects that the belief in their size is worth: of a parameter, of what stands alone, of all.
 _OWN, _ALONE, _ALL = 6.0, 1.0, 12.0
 _BEYOND = 1.5  # a setup further outside the bounds counts as there
-_AROUND, _FURTHER = 0.1, 0.25  # unknown bounds: share of the value, and of the range seen, that may be tried
+_AROUND, _FURTHER = 0.1, 0.5  # unknown bounds: share of the value, and of the range seen, that may be tried
+_LIKELY = 2.0  # times what may be tried at first is how wide unknown bounds are believed to be
 
 
 class Bounds(NamedTuple):
@@ -202,11 +203,17 @@ class SetupSurface(base.Regressor):
         if self.bounds and name in self.bounds:
             given = sorted(self.bounds[name])
             return Bounds(float(given[0]), float(given[1]), True)
-        size = max(abs(low), abs(high))
-        around = max(_AROUND * size, 1.0 if size >= 1 or size == 0 else 0.0)
-        further = max(_FURTHER * (high - low), around - (high - low) / 2)
+        further = max(_FURTHER * (high - low), _around(max(abs(low), abs(high))) - (high - low) / 2)
         floor = 0.0 if low >= 0 else -math.inf  # what was never negative is no quantity that can be
         return Bounds(max(low - further, floor), high + further, False)
+
+    def _likely(self, name: str, limit: Bounds) -> tuple[float, float]:
+        """The bounds, and where they are unknown what they may well be."""
+        if limit.given:
+            return limit.low, limit.high
+        first = self._first[name]
+        wide = _LIKELY * _around(abs(first))
+        return min(limit.low, first - wide), max(limit.high, first + wide)
 
     def _terms(self) -> Terms:
         return terms_of(self.basis, tuple(self.names), self.seed)
@@ -215,9 +222,9 @@ class SetupSurface(base.Regressor):
         """Keeps the runs' setups, a parameter not named yet being what it was first, and the bounds."""
         rows = np.array([run.known(len(self.names)) for run in runs])
         self._setups = np.where(np.isnan(rows), [self._first[name] for name in self.names], rows)
-        low, high = np.array([(limit.low, limit.high) for limit in self.limits().values()]).reshape(-1, 2).T
-        room = high - low  # a setup driven outside counts too, unless it is far out
-        room = np.where(room > 0, room, np.inf)
+        likely = [self._likely(name, limit) for name, limit in self.limits().items()]
+        low, high = np.array(likely).reshape(-1, 2).T
+        room = np.where(high > low, high - low, np.inf)  # what was driven further out counts as there
         self._edges = (
             np.maximum(np.minimum(low, self._setups.min(axis=0)), low - room),
             np.minimum(np.maximum(high, self._setups.max(axis=0)), high + room),
@@ -262,6 +269,11 @@ class SetupSurface(base.Regressor):
             weights, covariance = _posterior(precision, moved, prior)
         weights[0] += level
         self._posterior = _Posterior(weights, covariance, variance)
+
+
+def _around(size: float) -> float:
+    """How far from a value of some size one may go when nothing else is known."""
+    return max(_AROUND * size, 1.0 if size >= 1 or size == 0 else 0.0)
 
 
 def _whole(prior: Prior, level: float) -> Prior:

@@ -76,8 +76,8 @@ def test_without_bounds_a_little_more_than_was_driven_is_tried_and_said_so() -> 
     for wing in (4.0, 3.0, 5.0, 3.0, 4.0, 5.0):
         model.learn_session(driven({"wing": wing}, 95 - wing, seed=int(wing)))
     answer = values(model)
-    assert answer["bounds"] == {"wing": {"low": 2.5, "high": 5.5, "source": "driven"}}
-    assert answer["recommended"]["wing"] == pytest.approx(5.5)
+    assert answer["bounds"] == {"wing": {"low": 2.0, "high": 6.0, "source": "driven"}}
+    assert answer["recommended"]["wing"] == pytest.approx(6.0)
 
 
 def test_after_one_setup_another_is_explored_inside_the_bounds_and_near_enough() -> None:
@@ -260,7 +260,7 @@ def test_the_best_setup_of_the_simulated_cars_is_found_within_twelve() -> None:
 def test_the_best_setup_of_other_surfaces_is_found_by_a_driver_who_improves() -> None:
     driving = Driving(improvement=1.0, fuel=0.03, wear=0.04)
     found = [search(surface(seed), seed, driving=driving).believed[-1] < CLOSE for seed in range(20)]
-    assert np.mean(found) >= 0.65
+    assert np.mean(found) >= 0.5
 
 
 @pytest.mark.slow
