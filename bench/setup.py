@@ -138,14 +138,16 @@ def search(
     random, given = np.random.default_rng([11, seed]), {name: list(b) for name, b in problem.bounds.items()}
     model = create_model(MODEL_TYPE, algorithm, {"bounds": given}, seed=seed)
     setup, campaign = problem.start, Campaign(believed=[], recommended=[], covered=[])
+    loss = problem.loss(setup)
     for number in range(setups):
-        model.learn_session(_session(problem, setup, number * LAPS, driving, random))
+        model.learn_session(_session(problem.best + loss, setup, number * LAPS, driving, random))
         answer = model.predict([{"setup": setup}])[0].values
-        interval, driven, setup = answer["expected_gain_interval"], setup, answer["recommended"]
-        gain = problem.loss(driven) - problem.loss(setup)
-        campaign.believed.append(problem.loss(answer["best"]["setup"]))
-        campaign.recommended.append(problem.loss(setup))
-        campaign.covered.append(interval["lower"] <= gain <= interval["upper"])
+        interval, setup, driven = answer["expected_gain_interval"], answer["recommended"], loss
+        loss = problem.loss(setup)
+        exploiting = answer["best"]["setup"] == setup
+        campaign.believed.append(loss if exploiting else problem.loss(answer["best"]["setup"]))
+        campaign.recommended.append(loss)
+        campaign.covered.append(interval["lower"] <= driven - loss <= interval["upper"])
     return campaign
 
 
@@ -162,9 +164,8 @@ def random_search(problem: Problem, seed: int) -> int:
 
 
 def _session(
-    problem: Problem, setup: Setup, driven: int, driving: Driving, random: np.random.Generator
+    pace: float, setup: Setup, driven: int, driving: Driving, random: np.random.Generator
 ) -> SessionLaps:
-    pace = problem.best + problem.loss(setup)
     laps = []
     for number in range(LAPS):
         fuel = 2.0 * (LAPS - number) + 4
