@@ -7,10 +7,10 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench clean
+.PHONY: help demo up test lint bench bench-learning clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # exec: a signal for the recipe is one for the command
 demo: $(STAMP) ## show everything at work; SESSIONS=folder plays your files, KEEP=1 leaves it running
@@ -30,6 +30,9 @@ lint: $(STAMP) ## check style, types and imports
 
 bench: $(STAMP) ## measure the time from upload to active version, and memory
 	@exec $(BIN)/python -m bench
+
+bench-learning: $(STAMP) ## compare the lap-time algorithms; SESSIONS=folder plays your files
+	@exec $(BIN)/python -m bench.learning $(SESSIONS)
 
 clean: ## remove what was built, not the data in .lapwise
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -70,6 +70,7 @@ class Client:
         track_name: str,
         *,
         car_model: str | None = None,
+        driver: str | None = None,
         setup: Mapping[str, float] | None = None,
         session_name: str | None = None,
         auto_train: bool = True,
@@ -79,6 +80,7 @@ class Client:
             "trackName": track_name,
             "sessionName": session_name,
             "carModel": car_model,
+            "driver": driver,
             "setup": json.dumps(setup) if setup else None,
             "autoTrain": str(auto_train).lower(),
         }

@@ -26,6 +26,7 @@ class JobKind(StrEnum):
     TRAIN = "train"  # a lineage's first version, or a retraining from scratch
     INCREMENTAL_TRAINING = "incremental_training"  # a version grown from an earlier one
     VALIDATE = "validate"  # a version's metrics on given sessions; changes nothing
+    COMPARE = "compare"  # several versions on the same sessions; changes nothing
 
 
 class JobStatus(StrEnum):
@@ -84,6 +85,7 @@ class LapSummary:
     outing: int
     compound: str | None = None
     tyre_life: float | None = None
+    wetness: float | None = None  # of the track, 0 dry to 1 wet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +97,7 @@ class Session:
     track_name: str
     session_name: str
     car_model: str | None
+    driver: str | None = None  # whose laps they are, where the file tells drivers apart
     setup: Mapping[str, float]
     format: str
     size: int
@@ -107,12 +110,16 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class NewSession:
-    """An upload that waits to be read: a file on disk and what its driver says of it."""
+    """An upload that waits to be read: a file on disk and what its driver says of it.
+
+    `driver` is whose laps to take from a file that tells drivers apart.
+    """
 
     path: Path
-    track_name: str
+    track_name: str | None = None
     session_name: str | None = None
     car_model: str | None = None
+    driver: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -123,6 +130,7 @@ class UploadStart:
     session_name: str
     track_name: str
     car_model: str | None = None
+    driver: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -150,8 +158,20 @@ class IncrementRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """Versions of one lineage to be measured on the same sessions; `level` is of the verdicts, 0..1."""
+
+    model_ids: tuple[str, ...]
+    session_ids: tuple[str, ...]
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """Frames to predict for, by a version or by the active version of a track and type."""
+    """Frames to predict for, by a version or by the active version of a track and type.
+
+    While a live experiment runs, `client_id` decides which side answers for the active version.
+    """
 
     rows: tuple[Mapping[str, Any], ...]
     is_list: bool
@@ -161,6 +181,7 @@ class PredictRequest:
     include_confidence: bool = False
     confidence_level: float = 0.9
     include_feature_importance: bool = False
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,3 +299,8 @@ def next_version(newest: str | None, *, from_scratch: bool) -> str:
         return "1.0.0"
     major, minor, patch = (int(part) for part in newest.split("."))
     return f"{major + 1}.0.0" if from_scratch else f"{major}.{minor}.{patch + 1}"
+
+
+def key_of(one: Version | Job) -> LineageKey:
+    """The lineage that a version or a job belongs to."""
+    return LineageKey(user_id=one.user_id, track_name=one.track_name, model_type=one.model_type)

@@ -39,6 +39,18 @@ class LapNotFound(NotFound):
     code = "lap_not_found"
 
 
+class ReferenceNotFound(NotFound):
+    """There is no other valid lap to compare with; name one by referenceSessionId and referenceLap."""
+
+    code = "reference_not_found"
+
+
+class TraceNotFound(NotFound):
+    """This lap has no telemetry, only what its session's file tells of it; see the session's laps."""
+
+    code = "trace_not_found"
+
+
 class JobNotFound(NotFound):
     """There is no such job, or it is not yours."""
 
@@ -49,6 +61,30 @@ class ModelNotFound(NotFound):
     """There is no such model, or it is not yours."""
 
     code = "model_not_found"
+
+
+class ShareNotFound(NotFound):
+    """This model is not shared with that driver, or it is not yours."""
+
+    code = "share_not_found"
+
+
+class ExperimentNotFound(NotFound):
+    """This model takes part in no experiment."""
+
+    code = "experiment_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no such driver."""
+
+    code = "user_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook, or it is not yours."""
+
+    code = "webhook_not_found"
 
 
 class Conflict(LapwiseError):
@@ -93,10 +129,52 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class EventIdReused(Conflict):
+    """This eventId came before with another body; choose a new one for another event."""
+
+    code = "event_id_reused"
+
+
+class TooManyWebhooks(Conflict):
+    """You have as many webhooks as a driver may have; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """This webhook is disabled; remove it and register its address again."""
+
+    code = "webhook_disabled"
+
+
 class LineageChanged(Conflict):
     """The lineage changed meanwhile; look at it again and repeat."""
 
     code = "lineage_changed"
+
+
+class TooManyShares(Conflict):
+    """This model is shared with as many drivers as it can be; revoke a share first."""
+
+    code = "too_many_shares"
+
+
+class NotActive(Conflict):
+    """Only the active version of a lineage can be the incumbent; activate it first."""
+
+    code = "not_active"
+
+
+class ExperimentRunning(Conflict):
+    """An experiment is running in this lineage; end it first."""
+
+    code = "experiment_running"
+
+
+class ExperimentEnded(Conflict):
+    """The experiment ended without finding the challenger better; activate its version to use it anyway."""
+
+    code = "experiment_ended"
 
 
 class Invalid(LapwiseError):
@@ -147,6 +225,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class SignatureInvalid(Unauthorized):
+    """The signature of this request is not good."""
+
+    code = "signature_invalid"
+
+
 class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 
@@ -157,6 +241,18 @@ class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """More is coming in than can be taken just now; try again shortly."""
+
+    code = "overloaded"
+
+
+class DestinationRefused(LapwiseError):
+    """Notifications do not go to this address."""
+
+    code = "destination_refused"
 
 
 class ArtifactRefused(LapwiseError):

@@ -1,9 +1,13 @@
 """What a prediction may be asked with, and the check that names every field that will not do."""
 
+import itertools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
 
 from learning.errors import InvalidInput
 from learning.history import Features
@@ -12,6 +16,8 @@ from learning.laps import SPLITS
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
 _LONGEST_LIST = 200
+_FLOAT = {float}
+_MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
 
 
@@ -31,6 +37,7 @@ CONDITIONS: Mapping[str, Field] = {
     "compound": Field(description="the tyre compound", kind="text"),
     "wetness": Field(description="of the track, 0 dry to 1 wet", maximum=1),
     "tyre_life": Field(description="laps on these tyres", maximum=1000),
+    "outing_lap": Field(description="laps since leaving the pits before this one", maximum=1000),
     "fuel": Field(description="in the tank, as the telemetry counts it", maximum=1000),
     "air_temp": Field(description="°C", minimum=-60, maximum=80),
     "road_temp": Field(description="°C", minimum=-60, maximum=120),
@@ -42,6 +49,7 @@ FRAME: Mapping[str, Field] = {
     "track_position": Field(description="share of the lap", maximum=1),
     "current_lap_time": Field(description="s since the lap began"),
     "splits": Field(description="elapsed at each 5 % passed, s", kind="numbers"),
+    "speeds": Field(description="at the line and at each 5 % passed, km/h", kind="numbers", maximum=700),
     "speed": Field(description="km/h", maximum=700),
     "throttle": Field(description="0..1", maximum=1),
     "brake": Field(description="0..1", maximum=1),
@@ -60,6 +68,8 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     InvalidInput
         Its details' `fields` has the problems of each field, with the number of the row, from 0.
     """
+    if len(rows) >= _MANY and (alike := _alike(fields, rows)) is not None:
+        return alike
     checked: list[Features] = []
     problems: dict[str, list[str]] = {}
     for index, row in enumerate(rows):
@@ -72,6 +82,53 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     if problems:
         raise InvalidInput(f"some input fields will not do: {', '.join(sorted(problems))}", fields=problems)
     return checked
+
+
+def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> list[Features] | None:
+    """The rows as features when all give the same fields and nothing is wrong with any, checked by column."""
+    given = tuple(rows[0])
+    names = [ALIASES.get(name, name) for name in given]
+    missing = any(field.required and name not in names for name, field in fields.items())
+    if missing or len(set(names)) < len(names) or not set(names) <= fields.keys():
+        return None
+    if any(tuple(row) != given for row in rows):
+        return None
+    columns = []
+    for name, values in zip(names, zip(*(row.values() for row in rows), strict=True), strict=True):
+        column = _column(fields[name], values)
+        if column is None:
+            return None
+        columns.append(column)
+    features: list[Features] = [
+        dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)
+    ]
+    return None if {"splits", "speeds"} & set(names) and any(map(_marks_problem, features)) else features
+
+
+def _column(field: Field, values: Sequence[Any]) -> Sequence[Any] | None:
+    """The values of one field in all rows, converted; None when there is a problem with one."""
+    if field.kind == "number":
+        return _numbers(field, values)
+    if field.kind != "numbers" or not set(map(type, values)) <= {list, tuple}:
+        return (
+            None
+            if any(_problem(field, value) for value in values)
+            else [_converted(field, v) for v in values]
+        )
+    lengths = list(map(len, values))
+    flat = _numbers(field, list(itertools.chain.from_iterable(values)))
+    if flat is None or max(lengths) > _LONGEST_LIST:
+        return None
+    ends = itertools.accumulate(lengths)
+    return [tuple(flat[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+
+
+def _numbers(field: Field, values: Sequence[Any]) -> list[float] | None:
+    if not set(map(type, values)) <= {int, float}:
+        return None
+    column = np.array(values, dtype=np.float64)
+    inside = (column >= field.minimum) & (column <= field.maximum)
+    return column.tolist() if inside.all() else None
 
 
 def _check_row(fields: Mapping[str, Field], row: Mapping[str, Any]) -> tuple[Features, dict[str, str]]:
@@ -87,9 +144,7 @@ def _check_row(fields: Mapping[str, Field], row: Mapping[str, Any]) -> tuple[Fea
             problems[given] = problem
         else:
             features[name] = _converted(fields[name], value)
-    if not problems and (problem := _splits_problem(features)):
-        problems["splits"] = problem
-    return features, problems
+    return features, problems or _marks_problem(features)
 
 
 def _problem(field: Field, value: Any) -> str | None:
@@ -107,6 +162,8 @@ def _problem(field: Field, value: Any) -> str | None:
         return ranges_problem(value, field.minimum, field.maximum)
     if not isinstance(value, list | tuple) or len(value) > _LONGEST_LIST:
         return f"must be a list of at most {_LONGEST_LIST} numbers"
+    if set(map(type, value)) == _FLOAT and field.minimum <= min(value) and max(value) <= field.maximum:
+        return None if math.isfinite(sum(value)) else "must be finite"
     return next(filter(None, (_number_problem(field, item) for item in value)), None)
 
 
@@ -144,17 +201,24 @@ def _converted(field: Field, value: Any) -> Any:
         return {name: float(item) for name, item in value.items()}
     if field.kind == "ranges":
         return {name: (float(low), float(high)) for name, (low, high) in value.items()}
-    return tuple(float(item) for item in value)
+    return tuple(map(float, value))
 
 
-def _splits_problem(features: Features) -> str | None:
-    splits = features.get("splits")
-    if not splits:
-        return None
-    if not {"current_lap_time", "track_position"} <= features.keys():
-        return "need current_lap_time and track_position beside them"
-    if len(splits) > int(features["track_position"] * SPLITS + 1e-9):
-        return "are more than the 5 % marks passed at this track_position"
-    if any(later <= earlier for earlier, later in zip((0.0, *splits), splits, strict=False)):
-        return "must rise"
-    return "must not be above current_lap_time" if splits[-1] > features["current_lap_time"] + 1e-6 else None
+def _marks_problem(features: Features) -> dict[str, str]:
+    """What is wrong with `splits` or `speeds` beside the other fields, by field."""
+    splits, speeds = features.get("splits", ()), features.get("speeds", ())
+    if not splits and not speeds:
+        return {}
+    name = "splits" if splits else "speeds"
+    if "track_position" not in features or (splits and "current_lap_time" not in features):
+        return {name: "need current_lap_time and track_position beside them"}
+    passed = int(features["track_position"] * SPLITS + 1e-9)
+    if len(splits) > passed:
+        return {"splits": "are more than the 5 % marks passed at this track_position"}
+    if len(speeds) > passed + 1:
+        return {"speeds": "are more than the line and the 5 % marks passed at this track_position"}
+    if splits and (splits[0] <= 0 or any(map(operator.ge, splits, splits[1:]))):
+        return {"splits": "must rise"}
+    if splits and splits[-1] > features["current_lap_time"] + 1e-6:
+        return {"splits": "must not be above current_lap_time"}
+    return {}

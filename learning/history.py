@@ -17,96 +17,211 @@ MARKS = 200  # elapsed time and speed are kept at each 0.5 % of a lap
 SHARES: Floats = np.linspace(0.0, 1.0, MARKS + 1)
 AT_PACE = 1.07  # a lap within 107 % of the best so far was driven for time
 MARKS_PER_SPLIT = MARKS // SPLITS
-_FACTS = 3  # outing, tyre life, compound
+FACTS = ("outing", "tyre_life", "outing_lap", "previous_lap", "compound")
+_TICKS = np.array([1e3, 2.0])  # a second and a km/h, as traces are kept
+_UNKNOWN = -1
+_NO_SPEED = 1e4
 _NO_OUTING = -1.0  # shared by a lap of no known outing and its recent laps
+_NO_LAP_BEFORE = -1.0  # in place of the logarithm of the lap before
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Past:
-    """Earlier laps as seen from one point of a lap; every array has a row for each of them, oldest first."""
+class Moments:
+    """What is known at some points of laps being driven, a row each."""
 
-    lap_time: Floats
-    elapsed: Floats  # seconds each took to this point
-    speed: Floats  # km/h each had at this point
-    splits: Floats  # (laps, passed + 1), elapsed at each 5 % passed, from 0
-    facts: Floats  # (laps, 3), outing, tyre life, compound
-    own: Floats  # (3,), the same of the lap being driven
+    position: Floats  # (m,)
+    here: Floats  # (m, 2), elapsed seconds, 0 at position 0, and km/h, NaN where not known
+    known: NDArray[np.intp]  # (m, 2), how many splits and how many speeds at marks are known
+    last_split: Floats  # (m,), elapsed at the last split known, 0 before the first
+    marks: Floats  # (m, 39), as `LapHistory.centre`; anything where not known
+    facts: Floats  # (m, 5), in the order of FACTS, NaN where not known
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Past":
-        """The chosen laps."""
-        return Past(
-            lap_time=self.lap_time[chosen],
-            elapsed=self.elapsed[chosen],
-            speed=self.speed[chosen],
-            splits=self.splits[chosen],
-            facts=self.facts[chosen],
-            own=self.own,
+    @property
+    def elapsed(self) -> Floats:
+        return self.here[:, 0]
+
+    @classmethod
+    def of(cls, rows: Sequence[Features]) -> "Moments":
+        """The rows of a prediction."""
+        splits, speeds = np.zeros((len(rows), SPLITS)), np.zeros((len(rows), SPLITS))
+        known = np.zeros((len(rows), 2), dtype=np.intp)
+        here, position = np.empty((len(rows), 2)), np.empty(len(rows))
+        for i, x in enumerate(rows):
+            passed, measured = x.get("splits", ())[: SPLITS - 1], x.get("speeds", ())[:SPLITS]
+            known[i] = len(passed), len(measured)
+            splits[i, 1 : 1 + len(passed)] = passed
+            speeds[i, : len(measured)] = measured
+            position[i] = position_of(x)
+            here[i] = x.get("current_lap_time", 0.0) if position[i] else 0.0, x.get("speed", math.nan)
+        return cls(
+            position=position,
+            here=here,
+            known=known,
+            last_split=splits[np.arange(len(rows)), known[:, 0]],
+            marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1),
+            facts=np.array([facts_of(x) for x in rows]),
         )
+
+    @classmethod
+    def along(cls, lap: Features, lap_time: float) -> "Moments":
+        """A whole lap as it was known at 0 %, 5 %, … 95 %; at 0 % alone when it has no shape."""
+        trace, speeds = (array[::MARKS_PER_SPLIT] for array in (trace_of(lap, lap_time), speeds_of(lap)))
+        count = np.arange(SPLITS if is_shaped(lap) else 1)
+        measured = np.where(np.isnan(speeds).any(), 0, count + 1)
+        marks = np.concatenate([np.diff(trace)[:-1], speeds[:-1]])
+        return cls(
+            position=count / SPLITS,
+            here=np.stack([trace, speeds], axis=1)[count],
+            known=np.stack([count, measured], axis=1),
+            last_split=trace[count],
+            marks=np.tile(np.nan_to_num(marks), (len(count), 1)),
+            facts=np.tile(facts_of(lap), (len(count), 1)),
+        )
+
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> "Moments":
+        return Moments(
+            position=self.position[rows],
+            here=self.here[rows],
+            known=self.known[rows],
+            last_split=self.last_split[rows],
+            marks=self.marks[rows],
+            facts=self.facts[rows],
+        )
+
+    def __len__(self) -> int:
+        return len(self.position)
 
 
 class LapHistory:
-    """The laps learned last, at most `size` of them; `total` counts all that were ever added."""
+    """The last laps, at most `size` of them, oldest first; in every array laps come last.
+
+    Attributes
+    ----------
+    lap_time
+        Shape (laps,), seconds.
+    number
+        Shape (laps,), how many laps came before, also of those not added here.
+    age
+        Shape (laps,), how many laps came after.
+    shaped
+        Shape (laps,), whether more is known of the lap than its time.
+    facts
+        Shape (5, laps), in the order of `FACTS`.
+    situations
+        Shape (3, laps), tyre life, outing lap and lap before of the facts.
+    traces
+        Shape (201, 2, laps), elapsed seconds and km/h at each mark.
+    marks
+        Shape (78, laps): seconds for each 5 % but the last, km/h at the line and at each 5 %, both less their
+        `centre`, then the squares of all these; what is not known is like no lap's.
+    centre
+        Shape (39,), their means, so that sums of squares lose no digits.
+    """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.total = 0
-        self._lap_time: Floats = np.empty(0)
-        self._elapsed: Floats = np.empty((0, MARKS + 1))
-        self._speed: Floats = np.empty((0, MARKS + 1))
-        self._facts: Floats = np.empty((0, _FACTS))
+        empty = np.empty((MARKS + 1, 2, 0), dtype=np.int32)
+        self._set(np.empty(0), np.empty(0), np.empty(0, dtype=np.bool_), np.empty((len(FACTS), 0)), empty)
+
+    def _set(
+        self, lap_time: Floats, number: Floats, shaped: NDArray[np.bool_], facts: Floats, ticks: NDArray[Any]
+    ) -> None:
+        keep = slice(-self.size, None)
+        self.lap_time, self.number = lap_time[keep], number[keep]
+        self.shaped, self.facts = shaped[keep], facts[:, keep]
+        self.situations = self.facts[1:4].astype(np.float32)
+        self._ticks = ticks[:, :, keep]
+        self.traces = np.ascontiguousarray(self._ticks / _TICKS[:, None], dtype=np.float32)
+        self.traces[self._ticks == _UNKNOWN] = np.nan
+        every = self.traces[::MARKS_PER_SPLIT]
+        marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
+        known = ~np.isnan(marks)
+        self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
+        self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
+        self.age = (self.number[-1:] - self.number).astype(np.float32)
+        self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
 
     def __len__(self) -> int:
-        return len(self._lap_time)
+        return len(self.lap_time)
 
-    @property
-    def best(self) -> float:
-        """The lowest lap time remembered, in seconds."""
-        return float(self._lap_time.min())
+    def __getstate__(self) -> dict[str, Any]:
+        """Steps from mark to mark, in a few bits each, instead of all that follows from them."""
+        steps = np.diff(self._ticks, axis=0, prepend=np.int32(0))
+        small = np.iinfo(np.int16)
+        if steps.size and small.min <= steps.min() and steps.max() <= small.max:
+            steps = steps.astype(np.int16)
+        arrays = {name: getattr(self, name) for name in ("lap_time", "number", "shaped", "facts")}
+        arrays["steps"] = steps
+        return {"size": self.size} | {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
-    def add(self, x: Features, lap_time: float) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.size = state["size"]
+        ticks = np.cumsum(state["steps"], axis=0, dtype=np.int32)
+        self._set(state["lap_time"], state["number"], state["shaped"], state["facts"], ticks)
+
+    def add(self, x: Features, lap_time: float, number: int) -> None:
         """Adds a whole lap; one without a trace counts as driven at an even speed."""
-        self._lap_time = self._kept(self._lap_time, np.array([lap_time]))
-        self._elapsed = self._kept(self._elapsed, trace_of(x, lap_time)[None])
-        self._speed = self._kept(self._speed, speeds_of(x)[None])
-        self._facts = self._kept(self._facts, facts_of(x)[None])
-        self.total += 1
-
-    def seen_from(self, x: Features) -> Past:
-        """The remembered laps as they were at the point of the lap that `x` describes.
-
-        Lap times in `recent_laps` have not been learned: they come in as laps of the best lap's shape.
-        """
-        at, passed = position_of(x) * MARKS, len(x.get("splits", ())[: SPLITS - 1])
-        left = min(int(at), MARKS - 1)
-        share = at - left
-        recent = np.array(x.get("recent_laps", ()), dtype=np.float64)
-        past = Past(
-            lap_time=self._lap_time,
-            elapsed=self._elapsed[:, left] * (1 - share) + self._elapsed[:, left + 1] * share,
-            speed=self._speed[:, left] * (1 - share) + self._speed[:, left + 1] * share,
-            splits=self._elapsed[:, : passed * MARKS_PER_SPLIT + 1 : MARKS_PER_SPLIT],
-            facts=self._facts,
-            own=facts_of(x),
+        trace = np.stack([trace_of(x, lap_time), speeds_of(x)], axis=1) * _TICKS
+        ticks = np.where(np.isnan(trace), _UNKNOWN, np.rint(trace)).astype(np.int32)
+        self._set(
+            np.append(self.lap_time, lap_time),
+            np.append(self.number, number),
+            np.append(self.shaped, is_shaped(x)),
+            np.hstack([self.facts, facts_of(x)[:, None]]),
+            np.concatenate([self._ticks, ticks[:, :, None]], axis=2),
         )
-        return _with_recent(past, recent) if len(recent) else past
 
-    def _kept(self, old: Floats, new: Floats) -> Floats:
-        return np.concatenate([old, new])[-self.size :]
+    def only(self, chosen: NDArray[np.bool_]) -> "LapHistory":
+        """A history of some of the laps."""
+        if chosen.all():
+            return self
+        part = LapHistory(self.size)
+        part._set(
+            self.lap_time[chosen],
+            self.number[chosen],
+            self.shaped[chosen],
+            self.facts[:, chosen],
+            self._ticks[:, :, chosen],
+        )
+        return part
 
+    def with_recent(self, recent: Sequence[float], facts: Floats) -> "LapHistory":
+        """The laps followed by some that were not learned, as laps of the best one's shape.
 
-def _with_recent(past: Past, recent: Floats) -> Past:
-    best = int(past.lap_time.argmin())
-    scale = recent / past.lap_time[best]
-    same_outing = np.tile(past.own, (len(recent), 1))
-    same_outing[:, 1] -= np.arange(len(recent), 0, -1)  # the tyres were that many laps younger
-    return Past(
-        lap_time=np.concatenate([past.lap_time, recent]),
-        elapsed=np.concatenate([past.elapsed, scale * past.elapsed[best]]),
-        speed=np.concatenate([past.speed, np.full(len(recent), past.speed[best])]),
-        splits=np.concatenate([past.splits, scale[:, None] * past.splits[best]]),
-        facts=np.concatenate([past.facts, same_outing]),
-        own=past.own,
-    )
+        Parameters
+        ----------
+        recent
+            Lap times in seconds, newest last.
+        facts
+            Of the lap being driven: those of the laps before it follow from them.
+        """
+        count = len(recent)
+        before = np.arange(count, 0, -1)
+        more = np.tile(facts[:, None], count)
+        more[1:3] -= before
+        more[3] = np.append(math.nan, np.log(recent[:-1]))
+        shape = np.repeat(self._ticks[:, :, self.best, None], count, axis=2)
+        shape[:, 0] = np.rint(shape[:, 0] * (np.array(recent) / self.lap_time[self.best]))
+        whole = LapHistory(len(self) + count)
+        whole._set(
+            np.append(self.lap_time, recent),
+            np.append(self.number, self.number[-1] + np.arange(1, count + 1)),
+            np.append(self.shaped, np.full(count, self.shaped[self.best])),
+            np.hstack([self.facts, more]),
+            np.concatenate([self._ticks, shape], axis=2),
+        )
+        return whole
+
+    def at(self, position: Floats) -> NDArray[np.float32]:
+        """Shape (m, 2, laps): the elapsed seconds and the km/h of each lap at each position."""
+        at = position * MARKS
+        left = np.minimum(at.astype(np.intp), MARKS - 1)
+        before = self.traces[left]
+        between: NDArray[np.float32] = before + (at - left).astype(np.float32)[:, None, None] * (
+            self.traces[left + 1] - before
+        )
+        return between
 
 
 def position_of(x: Features) -> float:
@@ -114,11 +229,24 @@ def position_of(x: Features) -> float:
     return float(x["track_position"]) if "current_lap_time" in x and "track_position" in x else 0.0
 
 
+def is_shaped(x: Features) -> bool:
+    """Whether more of a whole lap is known than its time."""
+    return "trace" in x or "splits" in x
+
+
 def facts_of(x: Features) -> Floats:
-    """Outing, tyre life and compound as numbers; the last two are NaN where unknown."""
+    """What holds for a whole lap, as numbers in the order of `FACTS`; NaN where it is not known."""
     compound = x.get("compound")
-    code = math.nan if compound is None else float(zlib.crc32(str(compound).encode()))
-    return np.array([x.get("outing", _NO_OUTING), x.get("tyre_life", math.nan), code])
+    previous = x["recent_laps"][-1] if x.get("recent_laps") else x.get("previous_lap", math.nan)
+    return np.array(
+        [
+            x.get("outing", _NO_OUTING),
+            x.get("tyre_life", math.nan),
+            x.get("outing_lap", math.nan),
+            math.log(previous) if previous != 0 else _NO_LAP_BEFORE,
+            0.0 if compound is None else float(zlib.crc32(str(compound).encode())),
+        ]
+    )
 
 
 def trace_of(x: Features, lap_time: float) -> Floats:
@@ -139,9 +267,9 @@ def speeds_of(x: Features) -> Floats:
 
 def moments_of(lap: Features, lap_time: float) -> Iterator[Features]:
     """The lap as it was known at 0 %, 5 %, … 95 %; at 0 % alone when it has no shape."""
-    known: Features = {name: lap[name] for name in ("outing", "tyre_life", "compound") if name in lap}
+    known: Features = {name: lap[name] for name in FACTS if name in lap}
     yield known
-    if "trace" not in lap and "splits" not in lap:
+    if not is_shaped(lap):
         return
     trace, speeds = trace_of(lap, lap_time)[::MARKS_PER_SPLIT], speeds_of(lap)[::MARKS_PER_SPLIT]
     for mark in range(1, SPLITS):

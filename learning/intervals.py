@@ -9,10 +9,12 @@ import numpy as np
 from learning.laps import Floats
 
 _WINDOW = 60
-_FOLLOWED = 0.9  # the level whose coverage is followed
+_FOLLOWED = (0.5, 0.9, 0.99)  # the levels whose coverage is followed
 _STEP = 0.2  # how fast the width follows it
 _PRIOR = 12  # errors a new window is credited with; each real one takes the place of one of them
 _PRIOR_SPREAD = 0.01  # standard deviation of those, as a share of what is predicted
+_NORMAL = NormalDist()
+_QUANTILES = np.array([_NORMAL.inv_cdf((1 + level) / 2) for level in _FOLLOWED])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +33,8 @@ class ResidualWindow:
     """The last errors made in one situation, and the interval they imply.
 
     Conformal prediction over a sliding window: each error was made before its lap was learned, so past
-    errors and the next one are alike.[^1] As they are not quite, a factor on the width follows the coverage:
-    it grows when the truth falls outside, shrinks when inside.[^2]
+    errors and the next one are alike.[^1] As they are not quite, a factor on the width follows the coverage
+    at three levels, and those between them: it grows when the truth falls outside, shrinks when inside.[^2]
 
     References
     ----------
@@ -41,25 +43,35 @@ class ResidualWindow:
     """
 
     def __init__(self) -> None:
-        self._sizes: Floats = np.empty(0)
-        self._factor = 1.0
+        self._errors: Floats = np.empty(0)  # absolute, as shares of what was predicted, oldest first
+        self._sizes: Floats = _prior(0)  # the same and the errors credited, smallest first
+        self._stretch: Floats = np.zeros(len(_FOLLOWED))  # logarithms of the factors on the width
 
     def update(self, truth: float, predicted: float) -> None:
         """Takes what became of a prediction, in seconds."""
-        error = abs(truth - predicted)
-        missed = float(error > self.width(_FOLLOWED, predicted))
-        self._factor *= math.exp(_STEP * (missed - (1 - _FOLLOWED)))
-        self._sizes = np.append(self._sizes, error)[-_WINDOW:]
+        error = abs(truth - predicted) / abs(predicted)
+        for index, level in enumerate(_FOLLOWED):
+            missed = error > self.share(level)
+            self._stretch[index] += _STEP * (missed - (1 - level))
+        self._errors = np.append(self._errors, error)[-_WINDOW:]
+        self._sizes = np.sort(np.concatenate([self._errors, _prior(len(self._errors))]))
+
+    def share(self, level: float) -> float:
+        """Half the width as a share of what is predicted: a finite-sample quantile of the errors."""
+        normal = _NORMAL.inv_cdf((1 + level) / 2)
+        factor = math.exp(float(np.interp(normal, _QUANTILES, self._stretch)))
+        count = len(self._sizes)
+        rank = level * (count + 1)
+        if rank <= count:
+            below = int(rank)
+            lower = float(self._sizes[below - 1]) if below else 0.0
+            return factor * (lower + (rank - below) * (float(self._sizes[min(below, count - 1)]) - lower))
+        tail = normal / _NORMAL.inv_cdf(1 - 0.5 / (count + 1))  # beyond what was seen as a normal one goes on
+        return factor * float(self._sizes[-1]) * max(tail, 1.0)
 
     def width(self, level: float, predicted: float) -> float:
-        """Half the interval's width in seconds: a finite-sample quantile of the absolute errors."""
-        sizes = np.sort(np.concatenate([self._sizes, _prior(len(self._sizes)) * predicted]))
-        rank = math.ceil(level * (len(sizes) + 1))
-        if rank <= len(sizes):
-            return self._factor * float(sizes[rank - 1])
-        normal = NormalDist()  # beyond what was ever seen the tail goes on as a normal one does
-        tail = normal.inv_cdf((1 + level) / 2) / normal.inv_cdf(1 - 0.5 / (len(sizes) + 1))
-        return self._factor * float(sizes[-1]) * max(tail, 1.0)
+        """Half the interval's width in seconds."""
+        return self.share(level) * abs(predicted)
 
     def interval(self, predicted: float, level: float) -> Interval:
         width = self.width(level, predicted)

@@ -1,6 +1,6 @@
 """Lap-time prediction at any point of a lap, and the forecast of the next lap."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -9,7 +9,7 @@ import numpy as np
 from learning.fields import CONDITIONS, FRAME, Field
 from learning.history import Features, position_of
 from learning.intervals import Interval, ResidualWindow
-from learning.laps import Lap, SessionLaps
+from learning.laps import Floats, Lap, SessionLaps
 from learning.model import Context, Estimator, RacingModel
 from learning.moments import moment_of, whole_of
 from learning.references import References
@@ -23,6 +23,7 @@ CHECKPOINTS = (
     75,
     90,
 )  # percent of the lap where predictions are scored and intervals calibrated
+_POINTS = (*CHECKPOINTS, 100)
 _MID_LAP = 50
 _SMALLEST_INPUT = ("speed", "throttle", "brake", "gear", "track_position")
 _AT_THE_LINE = 0.05  # what is left of the interval at 90 % when the lap ends
@@ -40,13 +41,17 @@ class LapTimeContext(Context):
     def laps_learned(self) -> int:
         return self.estimator.laps_learned
 
-    def interval(self, position: float, predicted: float, level: float) -> Interval:
-        """Interpolated between the checkpoints around a position."""
-        slow = not self.references.is_at_pace(predicted)
-        widths = [self.windows[point, slow].width(level, predicted) for point in CHECKPOINTS]
-        points = [*CHECKPOINTS, 100]
-        width = float(np.interp(100 * position, points, [*widths, _AT_THE_LINE * widths[-1]]))
-        return Interval(lower=predicted - width, upper=predicted + width, level=level)
+    def intervals(self, positions: Floats, predicted: Floats, level: float) -> list[Interval]:
+        """Interpolated between the checkpoints around each position."""
+        widths = np.empty(len(predicted))
+        slow = predicted > self.references.limit
+        for kind in np.unique(slow):
+            shares = [self.windows[point, bool(kind)].share(level) for point in CHECKPOINTS]
+            rows = slow == kind
+            widths[rows] = np.interp(100 * positions[rows], _POINTS, [*shares, _AT_THE_LINE * shares[-1]])
+        widths *= predicted
+        bounds = zip((predicted - widths).tolist(), (predicted + widths).tolist(), strict=True)
+        return [Interval(lower=lower, upper=upper, level=level) for lower, upper in bounds]
 
 
 class LapTimeModel(RacingModel[LapTimeContext]):
@@ -62,22 +67,22 @@ class LapTimeModel(RacingModel[LapTimeContext]):
         return LapTimeContext(self._estimator.clone())
 
     def _typical_input(self, session: SessionLaps, lap: Lap) -> Features:
-        return moment_of(lap, _MID_LAP / 100) | {"outing": self._outing(lap)}
+        return moment_of(lap, _MID_LAP / 100) | self._situation(session, lap)
 
     def _test(self, context: LapTimeContext, session: SessionLaps, lap: Lap) -> LapTest:
-        truth = self._truth(lap)
-        outing: Features = {"outing": self._outing(lap)}
-        parts = {}
-        for point in CHECKPOINTS:
-            x = moment_of(lap, point / 100) | outing
-            predicted = self._value(context, x)
-            position, elapsed = position_of(x), x.get("current_lap_time", 0.0)
-            parts[str(point)] = PartTest(
+        truth, situation = self._truth(lap), self._situation(session, lap)
+        rows = [moment_of(lap, point / 100) | situation for point in CHECKPOINTS]
+        predicted = self._lap_times(context, rows)
+        intervals = self._intervals(context, rows, predicted, LEVEL)
+        parts = {
+            str(point): PartTest(
                 truth=truth,
-                predicted=predicted,
-                interval=context.interval(position, predicted, LEVEL),
-                references=context.references.predict(position, elapsed),
+                predicted=answer,
+                interval=interval,
+                references=context.references.predict(position_of(x), x.get("current_lap_time", 0.0)),
             )
+            for point, x, answer, interval in zip(CHECKPOINTS, rows, predicted, intervals, strict=True)
+        }
         at_pace = context.references.is_at_pace(truth)
         return LapTest(truth=truth, predicted=parts[str(_MID_LAP)].predicted, at_pace=at_pace, parts=parts)
 
@@ -90,12 +95,23 @@ class LapTimeModel(RacingModel[LapTimeContext]):
                 context.windows[point, slow].update(part.truth, part.predicted)
 
     def _learn(self, context: LapTimeContext, session: SessionLaps, lap: Lap) -> None:
-        whole = whole_of(lap) | {"outing": self._outing(lap)}
+        whole = whole_of(lap) | self._situation(session, lap)
         context.estimator.learn_one(whole, self._truth(lap))
         context.references.add(self._truth(lap), whole["trace"])
 
+    def _lap_times(self, context: LapTimeContext, rows: Sequence[Features]) -> list[float]:
+        return context.estimator.predict_many(rows)
+
     def _values(self, context: LapTimeContext, x: Features) -> dict[str, Any]:
-        return {"lap_time": float(context.estimator.predict_one(x))}
+        return {"lap_time": self._lap_times(context, [x])[0]}
+
+    def _values_many(self, context: LapTimeContext, rows: Sequence[Features]) -> list[dict[str, Any]]:
+        return [{"lap_time": lap_time} for lap_time in self._lap_times(context, rows)]
 
     def _interval(self, context: LapTimeContext, x: Features, predicted: float, level: float) -> Interval:
-        return context.interval(position_of(x), predicted, level)
+        return self._intervals(context, [x], [predicted], level)[0]
+
+    def _intervals(
+        self, context: LapTimeContext, rows: Sequence[Features], predicted: Sequence[float], level: float
+    ) -> list[Interval]:
+        return context.intervals(np.array([position_of(x) for x in rows]), np.array(predicted), level)

@@ -2,8 +2,9 @@
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,21 @@ class SessionLaps:
     laps: tuple[Lap, ...]
     car_model: str | None = None
     setup: Mapping[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def situations(self) -> Mapping[int, dict[Hashable, Any]]:
+        """By lap number: the laps of its outing before it, and the time of the last one, 0 for none."""
+        situations: dict[int, dict[Hashable, Any]] = {}
+        before: Lap | None = None
+        count = 0
+        for lap in self.laps:
+            same = before is not None and before.outing == lap.outing
+            count = count + 1 if same else 0
+            timed = before is not None and same and before.valid and before.lap_time is not None
+            previous = before.lap_time if before and timed else 0.0
+            situations[lap.number] = {"outing_lap": float(count), "previous_lap": previous}
+            before = lap
+        return situations
 
     @property
     def valid_laps(self) -> tuple[Lap, ...]:

@@ -12,12 +12,13 @@ from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
 from learning.laps import Lap, SessionLaps
-from learning.moments import conditions_of, is_wet
+from learning.moments import conditions_of, is_wet, situation_of
 from learning.scores import LapTest, Report, Score
 
 __all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
 
 OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
+_GIVEN = ("outing", "session", "previous_lap")  # known of a lap of a session, not a field of a prediction
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
 
@@ -49,14 +50,19 @@ class Context(abc.ABC):
 
 
 class Estimator(Protocol):
-    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps."""
+    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps.
+
+    `y` is the lap's time, or for a regressor of many targets what it has for each of them.
+    """
 
     @property
     def laps_learned(self) -> int: ...
 
-    def learn_one(self, x: Features, y: float) -> None: ...
+    def learn_one(self, x: Features, y: Any) -> None: ...
 
     def predict_one(self, x: Features) -> Any: ...
+
+    def predict_many(self, rows: Sequence[Features]) -> list[Any]: ...
 
     def clone(self) -> Self: ...
 
@@ -169,14 +175,28 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def score_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
         """Predicts each fitting lap without learning; neither model nor references move."""
-        laps = self.fitting_laps(session)
         score = Score(self.part)
+        for _, test in self.test_session(session, on_lap=on_lap):
+            score.add(test)
+        return score.report()
+
+    def test_session(
+        self, session: SessionLaps, *, on_lap: OnLap | None = None
+    ) -> list[tuple[Lap, LapTest | None]]:
+        """Predicts each fitting lap without learning; None for a lap of a kind the model has never learned.
+
+        Raises
+        ------
+        NothingToLearn
+            No lap fits.
+        """
+        laps, tests = self.fitting_laps(session), []
         for done, lap in enumerate(laps, start=1):
             context = self._contexts.get(self._key(session, lap))
-            score.add(self._test(context, session, lap) if context else None)
+            tests.append((lap, self._test(context, session, lap) if context else None))
             if on_lap:
                 on_lap(done, len(laps))
-        return score.report()
+        return tests
 
     def predict(
         self, rows: Sequence[Mapping[str, Any]], *, level: float | None = None, importance: bool = False
@@ -200,13 +220,22 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         checked = check_rows(self.fields, rows)
         if not self._contexts:
             raise NothingToLearn("this model has learned no lap yet")
-        return [self._predict(x, level=level, importance=importance) for x in checked]
+        if len(self._contexts) == 1:
+            return self._answers(next(iter(self._contexts.values())), checked, level, importance)
+        contexts = [self._context_for(x) for x in checked]
+        answers: dict[int, Prediction] = {}
+        for context in set(contexts):
+            own = [index for index, other in enumerate(contexts) if other is context]
+            found = self._answers(context, [checked[index] for index in own], level, importance)
+            answers |= zip(own, found, strict=True)
+        return [answers[index] for index in range(len(checked))]
 
     def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
         """The answer for a point of a lap of a session being learned; None while nothing was learned."""
         if not self._contexts:
             return None
-        return self._predict(self._known_of(session, lap, x), level=level, importance=False)
+        known = self._known_of(session, lap, x)
+        return self._answers(self._context_for(known), [known], level, False)[0]
 
     def metrics(self) -> dict[str, Any]:
         """Progressive metrics over all that the lineage learned, and of its newest session (`latest`)."""
@@ -216,14 +245,21 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         """By how many seconds each input moved the predictions made in training, on average."""
         return {name: moved.get() for name, moved in self._influence.items()}
 
-    def _predict(self, x: Features, *, level: float | None, importance: bool) -> Prediction:
-        context = self._context_for(x)
-        values = self._values(context, x)
-        return Prediction(
-            values=values,
-            interval=None if level is None else self._interval(context, x, values["lap_time"], level),
-            importance=self._importance(context, x) if importance else None,
-        )
+    def _answers(
+        self, context: ContextT, rows: Sequence[Features], level: float | None, importance: bool
+    ) -> list[Prediction]:
+        answers = self._values_many(context, rows)
+        intervals: Sequence[Interval | None] = [None] * len(rows)
+        if level is not None:
+            intervals = self._intervals(context, rows, [values["lap_time"] for values in answers], level)
+        return [
+            Prediction(
+                values=values,
+                interval=interval,
+                importance=self._importance(context, x) if importance else None,
+            )
+            for x, values, interval in zip(rows, answers, intervals, strict=True)
+        ]
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""
@@ -240,15 +276,15 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
         `history` is what the driver's own laps alone make of the model's mean.
         """
-        known: Features = {"outing": x["outing"]} if "outing" in x else {}
-        answer = self._value(context, known)
-        moved = {"history": answer - self.mean}
-        for name in self.fields:
-            if name in x:
-                known = known | {name: x[name]}
-                before, answer = answer, self._value(context, known)
-                moved[name] = answer - before
-        return moved
+        names = [name for name in self.fields if name in x]
+        steps: list[Features] = [{name: x[name] for name in _GIVEN if name in x}]
+        for name in names:
+            steps.append(steps[-1] | {name: x[name]})
+        answers = self._lap_times(context, steps)
+        moved = {
+            name: after - before for name, before, after in zip(names, answers, answers[1:], strict=False)
+        }
+        return {"history": answers[0] - self.mean, **moved}
 
     def _count_influence(self, context: ContextT, session: SessionLaps, lap: Lap) -> None:
         for name, moved in self._importance(context, self._typical_input(session, lap)).items():
@@ -256,7 +292,11 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def _known_of(self, session: SessionLaps, lap: Lap, x: Features) -> Features:
         known: Features = {"car_model": session.car_model} if session.car_model else {}
-        return known | {"outing": self._outing(lap)} | x
+        return known | self._situation(session, lap) | x
+
+    def _situation(self, session: SessionLaps, lap: Lap) -> Features:
+        """Which outing of the lineage a lap belongs to, and where in it the lap stands."""
+        return {"outing": self._outing(lap)} | situation_of(session, lap)
 
     def _outing(self, lap: Lap) -> int:
         return self._outings + lap.outing
@@ -267,6 +307,18 @@ class RacingModel(abc.ABC, Generic[ContextT]):
     def _value(self, context: ContextT, x: Features) -> float:
         """The predicted lap time alone."""
         return float(self._values(context, x)["lap_time"])
+
+    def _lap_times(self, context: ContextT, rows: Sequence[Features]) -> list[float]:
+        return [self._value(context, x) for x in rows]
+
+    def _values_many(self, context: ContextT, rows: Sequence[Features]) -> list[dict[str, Any]]:
+        return [self._values(context, x) for x in rows]
+
+    def _intervals(
+        self, context: ContextT, rows: Sequence[Features], predicted: Sequence[float], level: float
+    ) -> list[Interval]:
+        pairs = zip(rows, predicted, strict=True)
+        return [self._interval(context, x, one, level) for x, one in pairs]
 
     def fits(self, session: SessionLaps, lap: Lap) -> bool:
         return lap.valid and lap.lap_time is not None

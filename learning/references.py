@@ -21,9 +21,14 @@ class References:
         """The lowest time so far, in seconds."""
         return self._best[0] if self._best else None
 
+    @property
+    def limit(self) -> float:
+        """107 % of the best so far in seconds, without end before the first lap."""
+        return AT_PACE * self._best[0] if self._best else float("inf")
+
     def is_at_pace(self, lap_time: float) -> bool:
         """Whether a lap is within 107 % of the best so far, its own time included."""
-        return self._best is None or lap_time <= AT_PACE * self._best[0]
+        return lap_time <= self.limit
 
     def add(self, lap_time: float, trace: Floats) -> None:
         """Takes a whole lap with its elapsed seconds at each mark; one not at pace is passed over."""

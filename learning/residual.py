@@ -1,7 +1,7 @@
 """Lets River's own regressors predict lap times: they learn what a reference lap gets wrong."""
 
 import math
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 from river import base, compose, linear_model, preprocessing
@@ -57,6 +57,10 @@ class ResidualRegressor(base.Regressor):
         residual = self.regressor.predict_one(known)
         limit = _CLIP * reference
         return reference + min(max(float(residual or 0.0), -limit), limit)
+
+    def predict_many(self, rows: Sequence[Features]) -> list[float]:
+        """The lap times of some points of laps."""
+        return [self.predict_one(x) for x in rows]
 
     def _learn_moment(self, moment: Features, lap_time: float) -> None:
         reference, features = self._described(moment)

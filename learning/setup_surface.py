@@ -9,20 +9,13 @@ from river import base
 
 from learning.history import AT_PACE, Features
 from learning.laps import Floats
+from learning.setup_fit import fitted, whole_prior
 from learning.setup_runs import CONDITIONS, RESERVED, STEADY, Row, Run, Runs
-from learning.setup_terms import Prior, Terms, terms_of
+from learning.setup_terms import Terms, terms_of
 
 MAX_PARAMETERS = 40
-_LEVEL = 0.05  # prior deviation of the level, share of the lap time
-_CONDITION = 0.004  # of what a condition is worth, share of the lap time
-_IMPROVEMENT = 0.004  # of what ten times the laps make a driver faster, roughly, share of the lap time
 _SESSION = 0.0004  # of what a session has for itself, share of the lap time
 _DOUBTED = 0.05  # of its weight is left to a run that was not at pace: it may have had another reason
-_NONE = 1e-6  # share of the lap time, in place of an improvement that is none
-_IMPROVING = 1  # the column of a driver's improvement
-_STEPS = 4  # of the search for the sizes of effects
-# Effects that the belief in their size is worth: of a parameter, of what stands alone, of all.
-_OWN, _ALONE, _ALL = 6.0, 1.0, 12.0
 _BEYOND = 1.5  # a setup further outside the bounds counts as there
 _AROUND, _FURTHER = 0.1, 0.5  # unknown bounds: share of the value, and of the range seen, that may be tried
 _LIKELY = 2.0  # times what may be tried at first is how wide unknown bounds are believed to be
@@ -123,11 +116,13 @@ class SetupSurface(base.Regressor):
 
     def predict_one(self, x: Features) -> float:
         """The lap time in seconds; 0 before anything was learned, as River's regressors answer."""
-        return float(self.predict([x])[0]) if self.laps_learned else 0.0
+        return self.predict_many([x])[0]
 
-    def predict(self, xs: Sequence[Row]) -> Floats:
+    def predict_many(self, rows: Sequence[Row]) -> list[float]:
         """Lap times in seconds; what is not said is as it was last, and a practised driver stays so."""
-        lap_times: Floats = self._rows(xs) @ self._posterior.weights
+        if not self.laps_learned or not rows:
+            return [0.0] * len(rows)
+        lap_times: list[float] = (self._rows(rows) @ self._posterior.weights).tolist()
         return lap_times
 
     def deviations(self, xs: Sequence[Row]) -> Floats:
@@ -262,11 +257,7 @@ class SetupSurface(base.Regressor):
         inner = slice(1, 1 + CONDITIONS)
         precision[inner, inner] += within[:-1, :-1] / variance
         moved[inner] += within[:-1, -1] / variance
-        prior = _whole(terms.prior(), level)
-        weights, covariance = _posterior(precision, moved, prior)
-        if weights[_IMPROVING] > 0:  # practice makes nobody slower
-            prior.deviation[_IMPROVING] = _NONE * level
-            weights, covariance = _posterior(precision, moved, prior)
+        weights, covariance = fitted(precision, moved, whole_prior(terms.prior(), level))
         weights[0] += level
         self._posterior = _Posterior(weights, covariance, variance)
 
@@ -274,35 +265,3 @@ class SetupSurface(base.Regressor):
 def _around(size: float) -> float:
     """How far from a value of some size one may go when nothing else is known."""
     return max(_AROUND * size, 1.0 if size >= 1 or size == 0 else 0.0)
-
-
-def _whole(prior: Prior, level: float) -> Prior:
-    """The prior of all weights, in seconds."""
-    others = np.r_[_LEVEL, _IMPROVEMENT, np.full(CONDITIONS - 1, _CONDITION)]
-    groups = np.full(1 + CONDITIONS, -1)
-    groups[_IMPROVING] = prior.group.max() + 1  # learned as the size of a pair is
-    return Prior(
-        mean=level * np.r_[np.zeros(1 + CONDITIONS), prior.mean],
-        deviation=level * np.r_[others, prior.deviation],
-        group=np.r_[groups, prior.group],
-    )
-
-
-def _posterior(precision: Floats, moved: Floats, prior: Prior) -> tuple[Floats, Floats]:
-    """Mean and covariance of the weights, with the groups' sizes adapted to them."""
-    sized = prior.group >= 0
-    group, counts = prior.group[sized], np.bincount(prior.group[sized])
-    belief = np.where(counts == 1, _ALONE, _OWN)
-    size, sizes = 1.0, np.ones(len(counts))
-    scale = np.ones(len(prior.mean))
-    for step in range(_STEPS + 1):
-        inverse = 1 / (scale * prior.deviation**2)
-        covariance = np.linalg.inv(precision + np.diag(inverse)).astype(np.float64)
-        weights = covariance @ (moved + inverse * prior.mean)
-        if step < _STEPS:
-            squares = (weights - prior.mean) ** 2 + np.diag(covariance)
-            squares = squares[sized] / prior.deviation[sized] ** 2
-            size = (_ALL + (squares / sizes[group]).sum()) / (_ALL + len(group))
-            sizes = (belief + np.bincount(group, squares / size)) / (belief + counts)
-            scale[sized] = size * sizes[group]
-    return weights, covariance

@@ -83,10 +83,14 @@ class SetupModel(RacingModel[SetupContext]):
                 "setup optimisation learns from setups; this session was uploaded without one",
                 missing=["setup"],
             )
+        if wild := [name for name, value in session.setup.items() if not abs(value) <= _LARGEST]:
+            problem = f"must be numbers between {-_LARGEST:g} and {_LARGEST:g}"
+            raise NothingToLearn(f"setup values {problem}: {', '.join(wild)[:200]}", setup=[problem])
         return super().fitting_laps(session)
 
     def fits(self, session: SessionLaps, lap: Lap) -> bool:
-        return bool(parameters_of(session.setup)) and super().fits(session, lap)
+        tame = all(abs(value) <= _LARGEST for value in session.setup.values())
+        return bool(parameters_of(session.setup)) and tame and super().fits(session, lap)
 
     def end_session(self, session: SessionLaps) -> None:
         """Makes the plan that answers rest on until the next session, so that they take no time."""
@@ -109,7 +113,8 @@ class SetupModel(RacingModel[SetupContext]):
     def _whole(self, session: SessionLaps, lap: Lap) -> Features:
         """A lap as the surface learns it; fuel and the like in a setup are conditions, unless measured."""
         setup: Features = {str(name): value for name, value in session.setup.items() if name != "session"}
-        return setup | conditions_of(lap) | {"session": self.sessions_learned}
+        conditions = {name: value for name, value in conditions_of(lap).items() if name in RESERVED}
+        return setup | conditions | {"session": self.sessions_learned}
 
     def _test(self, context: SetupContext, session: SessionLaps, lap: Lap) -> LapTest:
         truth, x = self._truth(lap), self._whole(session, lap)
@@ -138,6 +143,9 @@ class SetupModel(RacingModel[SetupContext]):
     def _value(self, context: SetupContext, x: Features) -> float:
         return context.surface.predict_one(_flat(context, x))
 
+    def _lap_times(self, context: SetupContext, rows: Sequence[Features]) -> list[float]:
+        return context.surface.predict_many([_flat(context, x) for x in rows])
+
     def _values(self, context: SetupContext, x: Features) -> dict[str, Any]:
         current, surface = _setup_of(context, x), context.surface
         made = context.plan
@@ -161,9 +169,9 @@ class SetupModel(RacingModel[SetupContext]):
         usual: Features = {name: value for name, value in surface.middle.items()}
         first = _steps(usual, flat, names)
         second = _steps(usual, flat, names[::-1])
-        times = surface.predict([*first, *second])
+        times = surface.predict_many([*first, *second])
         there, back = np.diff(times[: len(first)]), np.diff(times[len(first) :])[::-1]
-        moved = {"history": float(times[0]) - self.mean}
+        moved = {"history": times[0] - self.mean}
         for name, value in zip(names, ((there + back) / 2).tolist(), strict=True):
             moved[f"setup:{name}" if name in setup else name] = value
         return moved

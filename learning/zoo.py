@@ -12,6 +12,7 @@ from learning.lap_time import LapTimeModel
 from learning.mixture import ExpertMixture
 from learning.model import Estimator, RacingModel
 from learning.residual import ResidualRegressor
+from learning.sector_process import SectorProcess
 from learning.sectors import SectorModel
 from learning.setup_surface import SetupSurface
 from learning.setups import SetupModel
@@ -79,6 +80,10 @@ def _mixture(values: Mapping[str, Any], seed: int) -> Estimator:
     return ExpertMixture(**values)
 
 
+def _processes(values: Mapping[str, Any], seed: int) -> Estimator:
+    return SectorProcess(**values)
+
+
 def _linear(values: Mapping[str, Any], seed: int) -> Estimator:
     regressor = linear_model.LinearRegression(optim.SGD(values["learning_rate"]), l2=values["l2"])
     return ResidualRegressor(preprocessing.StandardScaler() | regressor)
@@ -113,15 +118,22 @@ _SURFACE = {
 # Of the entries for a model type the first is its default.
 _ENTRIES = (
     _Entry(
+        name="gaussian_processes",
+        models=(SectorModel,),
+        description="Gaussian processes over recent laps, for the level of a lap and for each sector's share",
+        build=_processes,
+        hyperparameters={"window": _integer(60, 10, 200, "laps remembered")},
+    ),
+    _Entry(
         name="expert_mixture",
         models=_BY_LAP,
         description="weighted medians of the driver's recent laps that are most like this one",
         build=_mixture,
         hyperparameters={
-            "window": _integer(80, 10, 400, "laps remembered"),
-            "rate": _number(2.0, 0.1, 20.0, "how strongly an expert's better record counts"),
+            "window": _integer(64, 10, 400, "laps at pace remembered"),
+            "rate": _number(0.4, 0.0, 5.0, "how strongly an expert's better record counts"),
             "memory": _number(0.97, 0.5, 1.0, "share of its record an expert keeps from lap to lap"),
-            "other_compound": _number(0.4, 0.0, 1.0, "how much a lap on another tyre compound counts"),
+            "correction": _number(0.004, 0.0, 0.05, "largest learned correction, share of the lap time"),
         },
     ),
     _Entry(

@@ -4,10 +4,12 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pymongo.database import Database
 from pymongo_migrate.mongo_migrate import MongoMigrate
 
@@ -17,6 +19,15 @@ from app.mongo import Client, connect
 # a migration writes through to the disk some twenty times: in memory that is four times as fast
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # names in it are made unique
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+
+settings.register_profile(
+    "default",
+    max_examples=60,
+    deadline=timedelta(seconds=5),  # generous, for many tests may share the machine
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.register_profile("long", settings.get_profile("default"), max_examples=2_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
 @pytest.fixture(scope="session")

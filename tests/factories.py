@@ -1,13 +1,15 @@
 """Makes what tests need: sessions of the project's own simulator, as files a driver would upload."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.domain import NewSession
+from app.domain import LineageKey, NewSession, Version, new_id
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
 TRACK = TRACKS[0]
 CAR = next(iter(CARS))
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def session_file(folder: Path, *, index: int = 1, laps: int = 4, driver: str = "ANN", **fields: Any) -> Path:
@@ -21,3 +23,32 @@ def new_session(folder: Path, **fields: Any) -> NewSession:
     """The same as an upload that waits to be read."""
     path = session_file(folder, **fields)
     return NewSession(path=path, track_name=TRACK, setup=fields.get("setup", {}))
+
+
+def a_version(number: str, key: LineageKey, **fields: Any) -> Version:
+    """A version's document, which has no binary."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "user_id": key.user_id,
+        "track_name": key.track_name,
+        "model_type": key.model_type,
+        "model_name": "Monza",
+        "model_version": number,
+        "algorithm": "linear",
+        "is_active": True,
+        "parent_id": None,
+        "description": "",
+        "model_metadata": {"riverVersion": "0.26.1", "accuracy": None, "hyperparameters": {}},
+        "training_session_ids": ("s1",),
+        "validation_results": None,
+        "feature_importance": {"speed": 0.5},
+        "model_size": 10,
+        "compressed_size": 5,
+        "sha256": "0" * 64,
+        "hmac": "1" * 64,
+        "training_duration": 1.5,
+        "job_id": new_id(),
+        "created_at": BEGINNING,
+        "updated_at": BEGINNING,
+    }
+    return Version(**values | fields)

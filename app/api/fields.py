@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load
@@ -88,10 +88,10 @@ class Id(fields.String):
 
 
 class Ids(fields.List[str]):
-    """One or more ids."""
+    """One or more ids; in an answer there may be none."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Id(), validate=Length(1, MAX_IDS), **kwargs)
+    def __init__(self, *, fewest: int = 1, most: int = MAX_IDS, **kwargs: Any) -> None:
+        super().__init__(Id(), validate=Length(fewest, most), **kwargs)
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return tuple(super()._deserialize(*args, **kwargs))
@@ -124,6 +124,13 @@ class Real(fields.Float):
         return super()._validated(value)
 
 
+class Level(Real):
+    """How likely a verdict shall be right; above 0.999 no reasonable number of laps decides."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=Range(0.5, 0.999), metadata={"example": 0.95}, **kwargs)
+
+
 class Utc(fields.DateTime):
     """A time as clients see it."""
 
@@ -136,6 +143,20 @@ class Utc(fields.DateTime):
             if value is None
             else value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         )
+
+
+class Day(fields.Date):
+    """A day by UTC; a time stands for the day it is on."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"example": "2026-02-11"}, **kwargs)
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> date:
+        try:
+            time = datetime.fromisoformat(value)
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).date()
+        except (ValueError, TypeError, OverflowError) as exc:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from exc
 
 
 class Parameters(fields.Dict):

@@ -34,6 +34,11 @@ class SessionSchema(CamelSchema):
     track_name = TrackName(required=True)
     session_name = Text(200, "Friday morning", required=True)
     car_model = Text(100, "ferrari_296_gt3", required=True, allow_none=True)
+    driver = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"example": None, "description": "whose laps they are, where the file tells drivers apart"},
+    )
     setup = Setup(required=True)
     format = fields.String(required=True, metadata={"example": "csv"})
     size = fields.Integer(required=True, metadata={"example": 4718592, "description": "bytes"})
@@ -44,6 +49,13 @@ class SessionSchema(CamelSchema):
     created_at = Utc(required=True)
 
 
+class Driver(Text):
+    """Whose laps to take from a file that tells drivers apart: by name, short name, player id or car."""
+
+    def __init__(self) -> None:
+        super().__init__(200, "S76561198000000000")
+
+
 class UploadedSchema(CamelSchema):
     session = fields.Nested(SessionSchema, required=True)
     jobs = fields.List(fields.Nested(JobSchema), required=True)
@@ -51,9 +63,10 @@ class UploadedSchema(CamelSchema):
 
 class UploadForm(CamelSchema):
     file = Upload(required=True, validate=_check_file)
-    track_name = TrackName(required=True)
+    track_name = TrackName()
     session_name = Text(200, "Friday morning")
     car_model = Text(100, "ferrari_296_gt3")
+    driver = Driver()
     setup = Setup()
     auto_train = Flag(load_default=True)
 
@@ -63,6 +76,7 @@ class UploadStartSchema(CamelSchema):
     map_name = TrackName(required=True)
     user_email = Text(EMAIL_LENGTH, "max@example.org")
     car_model = Text(100, "ferrari_296_gt3")
+    driver = Driver()
     setup = Setup()
 
 
@@ -117,7 +131,11 @@ class TraceSchema(CamelSchema):
 
 @bp.operation("POST", "/upload", multipart=UploadForm, answer=UploadedSchema, status=201)
 def upload(form: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Upload a session as one file, in any known format; the same file again answers the same session."""
+    """Upload a session as one file, in any known format; the same file again answers the same session.
+
+    Track and car may be left out where the file names them. Of a file with the laps of several drivers,
+    `driver` says whose to take; without it a 422 lists them.
+    """
     path, auto_train = Path(form.pop("file").stream.name), form.pop("auto_train")
     session, jobs = services().sessions.add(user_id(), NewSession(path=path, **form), auto_train)
     return _uploaded(session, jobs), {"Location": url_for("sessions.get_session", id=session.id)}

@@ -1,6 +1,7 @@
 """Taking in sessions: read, checked and stored as one, with the jobs that learn them."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -9,7 +10,7 @@ import numpy as np
 from pymongo.client_session import ClientSession
 
 from app.domain import Job, LapSummary, NewSession, Page, Session, new_id, utc_now
-from app.errors import LapNotFound, SessionExists
+from app.errors import Invalid, LapNotFound, SessionExists, TraceNotFound
 from app.mongo import Client, in_transaction
 from app.services.jobs import Jobs
 from app.services.training import Training
@@ -50,20 +51,28 @@ class Sessions:
     def add(self, user_id: str, new: NewSession, auto_train: bool) -> Added:
         """The session and the jobs that learn it; of bytes that came before, the session they made.
 
-        Once this returns, both are durable.
+        Once this returns, both are durable. Track and car are the file's where the upload does not name them.
 
         Raises
         ------
+        Invalid
+            Neither the upload nor the file names the track.
         learning.errors.LearningError
             The file is not usable telemetry; nothing is stored.
         """
         digest = _sha256(new.path)
-        same = self._sessions.find_same(user_id, new.track_name, digest)
-        if same is not None:
+        same = new.track_name and self._sessions.find_same(user_id, new.track_name, digest, new.driver)
+        if same:
             return self._again(same, auto_train)
         with self._reading:
-            recording = read_session(new.path, limits=self._limits, car_model=new.car_model, setup=new.setup)
-        session = _session(user_id, new, digest, recording)
+            recording = read_session(
+                new.path, limits=self._limits, car_model=new.car_model, setup=new.setup, driver=new.driver
+            )
+        track_name = new.track_name or recording.track_name
+        if track_name is None:
+            raise Invalid(trackName=["Missing: the file does not name its track."])
+        new = replace(new, track_name=track_name, driver=recording.driver)
+        session = _session(user_id, new, track_name, digest, recording)
         self._sessions.write_files(session, new.path, lap_files.encode(recording.session))
         summaries = tuple(_summary(lap) for lap in recording.session.laps)
         try:
@@ -96,11 +105,17 @@ class Sessions:
         -------
         dict
             `lap`, `lapTime` in s, `position` (points,) 0..1 and `channels` by name, each (points,).
+
+        Raises
+        ------
+        LapNotFound, TraceNotFound
         """
-        session = lap_files.decode(self._sessions.read_laps(self._sessions.get(user_id, session_id)))
+        session = self._sessions.decoded_laps(self._sessions.get(user_id, session_id))
         lap = next((lap for lap in session.laps if lap.number == lap_number), None)
         if lap is None:
             raise LapNotFound
+        if not len(lap.position):
+            raise TraceNotFound
         shares = np.linspace(0.0, 1.0, points)
         channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
         for name in lap.channels:
@@ -136,16 +151,17 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _session(user_id: str, new: NewSession, digest: str, recording: Recording) -> Session:
+def _session(user_id: str, new: NewSession, track_name: str, digest: str, recording: Recording) -> Session:
     laps: SessionLaps = recording.session
     times = [lap.lap_time for lap in laps.valid_laps if lap.lap_time is not None]
     now = utc_now()
     return Session(
         id=new_id(),
         user_id=user_id,
-        track_name=new.track_name,
-        session_name=new.session_name or f"{new.track_name} {now:%Y-%m-%d %H:%M}",
-        car_model=new.car_model,
+        track_name=track_name,
+        session_name=new.session_name or f"{track_name} {now:%Y-%m-%d %H:%M}",
+        car_model=laps.car_model,
+        driver=recording.driver,
         setup=dict(new.setup),
         format=recording.format,
         size=new.path.stat().st_size,
@@ -158,7 +174,8 @@ def _session(user_id: str, new: NewSession, digest: str, recording: Recording) -
 
 
 def _summary(lap: Lap) -> LapSummary:
-    compound, tyre_life = lap.context.get("compound"), lap.context.get("tyre_life")
+    compound = lap.context.get("compound")
+    tyre_life, wetness = lap.context.get("tyre_life"), lap.context.get("wetness")
     return LapSummary(
         lap=lap.number,
         lap_time=lap.lap_time,
@@ -168,6 +185,7 @@ def _summary(lap: Lap) -> LapSummary:
         outing=lap.outing,
         compound=compound if isinstance(compound, str) else None,
         tyre_life=tyre_life if isinstance(tyre_life, float) else None,
+        wetness=wetness if isinstance(wetness, float) else None,
     )
 
 

@@ -1,6 +1,6 @@
 """Keeps racing sessions: the documents, and in GridFS the upload as it came and its laps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,10 @@ from app.domain import LapSummary, Page, Session
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
+from learning import laps as lap_files
+from learning.laps import SessionLaps
+
+_FASTEST = 1000  # laps that are looked through for one driven in the same conditions
 
 
 class SessionStore:
@@ -49,7 +53,7 @@ class SessionStore:
         Raises
         ------
         SessionExists
-            The same bytes for the same track are one session.
+            The same bytes for the same track, and the same of the drivers in them, are one session.
         """
         document = to_document(session) | {"laps": [to_document(lap) for lap in laps]}
         try:
@@ -57,11 +61,10 @@ class SessionStore:
         except DuplicateKeyError as exc:
             raise SessionExists from exc
 
-    def find_same(self, user_id: str, track_name: str, sha256: str) -> Session | None:
+    def find_same(self, user_id: str, track_name: str, sha256: str, driver: str | None) -> Session | None:
+        same = {"userId": user_id, "trackName": track_name, "sha256": sha256, "driver": driver}
         with errors_translated():
-            found = self._sessions.find_one(
-                {"userId": user_id, "trackName": track_name, "sha256": sha256}, {"laps": 0}
-            )
+            found = self._sessions.find_one(same, {"laps": 0})
         return from_document(Session, found) if found else None
 
     def get(self, user_id: str, session_id: str) -> Session:
@@ -87,6 +90,14 @@ class SessionStore:
             cursor = self._sessions.find({"_id": {"$in": list(session_ids)}, "userId": user_id}, {"laps": 0})
             return {document["_id"]: from_document(Session, document) for document in cursor}
 
+    def find_of_any(
+        self, user_ids: Collection[str], session_ids: Collection[str], *, tx: ClientSession
+    ) -> dict[str, Session]:
+        """Those of the named sessions that are one of the drivers', by id."""
+        which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
+        found = self._sessions.find(which, {"laps": 0}, session=tx)
+        return {document["_id"]: from_document(Session, document) for document in found}
+
     def page(self, user_id: str, track_name: str | None, limit: int, cursor: str | None) -> Page[Session]:
         """Newest first."""
         query = {"userId": user_id} | ({"trackName": track_name} if track_name is not None else {})
@@ -98,6 +109,30 @@ class SessionStore:
         if found is None:
             raise SessionNotFound
         return tuple(from_document(LapSummary, lap) for lap in found["laps"])
+
+    def fastest_laps(self, session: Session, *, alone: bool = False) -> list[tuple[str, LapSummary]]:
+        """Valid laps of the same driver, track and car, fastest first, with the ids of their sessions.
+
+        They are of this session and of those uploaded before it, or of this one alone.
+        """
+        earlier: Document = {
+            "userId": session.user_id,
+            "trackName": session.track_name,
+            "carModel": session.car_model,
+            "createdAt": {"$lte": session.created_at},
+        }
+        chosen = {"laps.valid": True, "laps.lapTime": {"$gt": 0}}
+        stages: list[Document] = [
+            {"$match": {"_id": session.id, "userId": session.user_id} if alone else earlier},
+            {"$project": {"laps": 1}},
+            {"$unwind": "$laps"},
+            {"$match": chosen},
+            {"$sort": {"laps.lapTime": 1, "_id": 1, "laps.lap": 1}},
+            {"$limit": _FASTEST},
+        ]
+        with errors_translated():
+            found = list(self._sessions.aggregate(stages))
+        return [(document["_id"], from_document(LapSummary, document["laps"])) for document in found]
 
     def read_laps(self, session: Session) -> bytes:
         """The laps as `learning.laps.encode` wrote them.
@@ -111,6 +146,16 @@ class SessionStore:
         if laps is None:
             raise SessionNotFound
         return laps
+
+    def decoded_laps(self, session: Session) -> SessionLaps:
+        """The laps as the models see them.
+
+        Raises
+        ------
+        SessionNotFound
+            It was removed meanwhile.
+        """
+        return lap_files.decode(self.read_laps(session))
 
     def remove(self, user_id: str, session_id: str) -> None:
         with errors_translated():

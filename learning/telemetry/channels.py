@@ -1,11 +1,12 @@
 """The channels the platform knows, their units and plausible values, and what other programs call them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from learning.errors import UnknownFormat
+from learning.errors import InvalidTelemetry, UnknownFormat
+from learning.telemetry.units import UNITS, units_of
 
 WHEELS = ("fl", "fr", "rl", "rr")
 WHEEL_WORDS = {"frontleft": "fl", "frontright": "fr", "rearleft": "rl", "rearright": "rr"}
@@ -19,6 +20,7 @@ KEYS = (
     "lap_distance",
 )
 TEXT = "tyre_compound"
+NEEDED = (*KEYS, "speed", "throttle", "brake")  # a unit nobody knows makes the file unusable
 REDUNDANT = (("current_lap_time", "session_time"), ("track_position", "lap_distance"))  # not needed beside
 NO_TIME = 2_147_483_647.0  # what Assetto Corsa Competizione writes where there is no lap time
 
@@ -107,25 +109,6 @@ CHANNELS = MappingProxyType(
     }
 )
 
-# (canonical unit, unit in brackets after a column's name) → factor, offset
-UNITS = MappingProxyType(
-    {
-        ("km/h", "m/s"): (3.6, 0.0),
-        ("km/h", "mph"): (1.609344, 0.0),
-        ("s", "ms"): (0.001, 0.0),
-        ("m", "km"): (1000.0, 0.0),
-        ("share", "%"): (0.01, 0.0),
-        ("degC", "f"): (5 / 9, -160 / 9),
-        ("degC", "°f"): (5 / 9, -160 / 9),
-        ("degC", "k"): (1.0, -273.15),
-        ("kPa", "psi"): (6.894757, 0.0),
-        ("kPa", "bar"): (100.0, 0.0),
-        ("g", "m/s²"): (1 / 9.80665, 0.0),
-        ("g", "m/s2"): (1 / 9.80665, 0.0),
-        ("g", "m/s/s"): (1 / 9.80665, 0.0),
-    }
-)
-
 _PERCENT, _MILLI, _METRES_A_SECOND, _MS2 = 0.01, 0.001, 3.6, 1 / 9.80665
 _PSI = UNITS["kPa", "psi"][0]
 
@@ -165,12 +148,13 @@ _ACC = {
 _IRACING = {
     "LapCurrentLapTime": Alias("current_lap_time"),
     "LapLastLapTime": Alias("last_lap_time", missing=(-1.0, 0.0)),
-    "LapDistPct": Alias("track_position"),
+    "LapDistPct": Alias("track_position", missing=(-1.0,)),
     "LapDist": Alias("lap_distance"),
     "SessionTime": Alias("session_time"),
     "SteeringWheelAngle": Alias("steering"),
     "FuelLevel": Alias("fuel"),
     "OnPitRoad": Alias("in_pit"),
+    "TrackWetness": Alias("wetness", 1 / 6, -1 / 6, missing=(0.0,)),  # 1 is dry, 7 extremely wet, 0 unknown
     "TrackTempCrew": Alias("road_temp"),
     "TrackTemp": Alias("road_temp"),
     "LatAccel": Alias("g_lat", _MS2),
@@ -183,37 +167,53 @@ _IRACING = {
 _IRACING_MARK = "lapdistpct"
 _IRACING_ONLY = {"speed": Alias("speed", _METRES_A_SECOND), "clutch": Alias("clutch", -1.0, 1.0)}
 
+_TYRE = ("Tyre", "Tire")
+
 # MoTeC i2 and what loggers of other makes write
 _OTHERS = {
     "Lap Number": Alias("lap"),
     "Lap No": Alias("lap"),
+    "Session Lap Count": Alias("lap"),
     "Running Lap Time": Alias("current_lap_time"),
     "Lap Time Running": Alias("current_lap_time"),
     "Last Lap Time": Alias("last_lap_time", missing=(0.0,)),
     "Time": Alias("session_time"),
     "Elapsed Time": Alias("session_time"),
     "Lap Distance": Alias("lap_distance"),
+    "Corr Lap Dist": Alias("lap_distance"),
     "Normalised Lap Distance": Alias("track_position"),
+    "Lap Progression": Alias("track_position"),
+    "Car Pos Norm": Alias("track_position"),
     "Ground Speed": Alias("speed"),
     "Corr Speed": Alias("speed"),
+    "GPS Speed": Alias("speed"),
+    "Drive Speed": Alias("speed"),
     "Vehicle Speed": Alias("speed"),
     "Speed Kmh": Alias("speed"),
     "Speed Kph": Alias("speed"),
     "Throttle Pos": Alias("throttle"),
     "Throttle Pos %": Alias("throttle", _PERCENT),
     "Throttle Position": Alias("throttle"),
+    "Throttle Pedal": Alias("throttle"),
+    "Throttle Pedal Pos": Alias("throttle"),
+    "Driver Throttle Pos": Alias("throttle"),
     "Gas": Alias("throttle"),
     "Brake Pos": Alias("brake"),
+    "Brake Pedal Pos": Alias("brake"),
     "Brake Pos %": Alias("brake", _PERCENT),
     "Clutch Pos": Alias("clutch"),
     "Engine RPM": Alias("rpm"),
     "Engine Speed": Alias("rpm"),
+    "RPMs": Alias("rpm"),
     "Steering Angle": Alias("steering"),
     "Steered Angle": Alias("steering"),
     "Steer Angle": Alias("steering"),
+    "Steering Wheel Angle": Alias("steering"),
     "Fuel Level": Alias("fuel"),
+    "Fuel Remaining": Alias("fuel"),
     "Air Temperature": Alias("air_temp"),
     "Ambient Temp": Alias("air_temp"),
+    "Ambient Temperature": Alias("air_temp"),
     "Track Temperature": Alias("road_temp"),
     "Sector": Alias("sector_index"),
     "Compound": Alias(TEXT),
@@ -230,6 +230,19 @@ _OTHERS = {
     "Pos X": Alias("x"),
     "Pos Y": Alias("y"),
     "Pos Z": Alias("z"),
+    **{f"{tyre} Pres {wheel}": Alias(f"tyre_pressure_{wheel}") for tyre in _TYRE for wheel in WHEELS},
+    **{f"Tire Pressure {wheel}": Alias(f"tyre_pressure_{wheel}") for wheel in WHEELS},
+    **{f"Tyre Press {wheel[::-1]}": Alias(f"tyre_pressure_{wheel}") for wheel in WHEELS},
+    **{
+        f"{tyre} Temp {wheel} {place}": Alias(f"tyre_temp_{wheel}")
+        for tyre in _TYRE
+        for wheel in WHEELS
+        for place in ("Centre", "Center", "Middle")
+    },
+    **{f"Tire Temp {wheel}": Alias(f"tyre_temp_{wheel}") for wheel in WHEELS},
+    **{f"Tyre TAir {wheel[::-1]}": Alias(f"tyre_temp_{wheel}") for wheel in WHEELS},
+    **{f"Brake Temp {wheel[::-1]}": Alias(f"brake_temp_{wheel}") for wheel in WHEELS if wheel != "rr"},
+    **{f"Brake Disc Temp {wheel}": Alias(f"brake_temp_{wheel}") for wheel in WHEELS},
 }
 
 
@@ -261,30 +274,79 @@ def resolve(names: Iterable[str]) -> tuple[Column, ...]:
     UnknownFormat
         None of the names is known.
     """
-    by_key = {key(name): name for name in reversed(list(names))}
-    own = _IRACING_ONLY if _IRACING_MARK in by_key else {}
-    found: dict[str, Column] = {}
-    for bare, name in by_key.items():
-        if bare in CANONICAL and bare not in own:
-            found[CANONICAL[bare]] = _column(Alias(CANONICAL[bare]), name)
-    for bare, alias in {**ALIASES, **own}.items():
-        if bare in by_key and alias.name not in found:
-            found[alias.name] = _column(alias, by_key[bare])
-    if not found:
-        raise UnknownFormat("No column is a channel the platform knows; name the columns as documented.")
+    found = {column.channel.name: column for column in known(names)}
     for better, worse in REDUNDANT:
         if better in found:
             found.pop(worse, None)
     return tuple(found.values())
 
 
-def _column(alias: Alias, source: str) -> Column:
+def known(
+    names: Iterable[str],
+    units: Sequence[str] = (),
+    own: Mapping[str, Alias] = MappingProxyType({}),
+) -> tuple[Column, ...]:
+    """The known columns among a file's names, also those that are not needed beside another.
+
+    Parameters
+    ----------
+    names
+        As the file has them.
+    units
+        One for each name, where the file says them apart; else they are looked for in brackets.
+    own
+        What names mean in this format, whatever they mean elsewhere, by `key`.
+
+    Raises
+    ------
+    UnknownFormat
+        None of the names is known.
+    InvalidTelemetry
+        A channel that is needed has a unit that nobody knows.
+    """
+    by_key = {key(name): (name, unit) for name, unit in reversed(_with_units(names, units))}
+    own = {**(_IRACING_ONLY if _IRACING_MARK in by_key else {}), **own}
+    aliases = {name: Alias(channel) for name, channel in CANONICAL.items() if name not in own}
+    found: dict[str, Column] = {}
+    for bare, alias in [
+        *((bare, aliases[bare]) for bare in by_key if bare in aliases),
+        *own.items(),
+        *ALIASES.items(),
+    ]:
+        if bare in by_key and alias.name not in found and (column := _column(alias, *by_key[bare])):
+            found[alias.name] = column
+    if not found:
+        raise UnknownFormat("No column is a channel the platform knows; name the columns as documented.")
+    return tuple(found.values())
+
+
+def _with_units(names: Iterable[str], units: Sequence[str]) -> list[tuple[str, str | None]]:
+    return list(zip(names, units, strict=True)) if units else [(name, None) for name in names]
+
+
+def _column(alias: Alias, source: str, unit: str | None) -> Column | None:
+    """The column in the unit it has; None if nobody knows the unit and the channel can be done without."""
     channel = CHANNELS[alias.name]
-    unit = re.search(r"[\[(]\s*(.*?)\s*[\])]", source)
-    factor, offset = UNITS.get((channel.unit, unit[1].lower()), (0.0, 0.0)) if unit else (0.0, 0.0)
-    if factor:
-        return Column(channel, source, factor, offset, alias.missing)
-    return Column(channel, source, alias.factor, alias.offset, alias.missing)
+    if unit is None:
+        bracketed = re.search(r"[\[(]\s*(.*?)\s*[\])]", source)
+        conversion = UNITS.get((channel.unit, bracketed[1].lower())) if bracketed else None
+    else:
+        conversion = UNITS.get((channel.unit, unit.lower()))
+        if unit and channel.unit and not conversion:
+            _check_unit(channel, source, unit)
+            return None
+    return Column(channel, source, *(conversion or (alias.factor, alias.offset)), alias.missing)
+
+
+def _check_unit(channel: Channel, source: str, unit: str) -> None:
+    if channel.name in NEEDED:
+        raise InvalidTelemetry(
+            f"{source!r} is in {unit!r}, which cannot be turned into {channel.unit}; "
+            f"export it in one of {', '.join(units_of(channel.unit))}.",
+            column=source,
+            channel=channel.name,
+            unit=unit,
+        )
 
 
 def is_known(name: str) -> bool:

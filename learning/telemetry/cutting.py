@@ -1,6 +1,6 @@
 """Cuts frames into laps, thins them, and says of each whether it can be learned from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -89,7 +89,7 @@ def cut(frames: pl.DataFrame, limits: Limits) -> tuple[Lap, ...]:
     for i, (stretch, track) in enumerate(zip(owned, tracks, strict=True)):
         lap_time = official[i] if official else shown[i] or _own_time(track)
         laps.append(_lap(stretch, track, lap_time, channels, _text(frames, stretch)))
-    return _with_outings(laps)
+    return with_outings(laps)
 
 
 def _channels(frames: pl.DataFrame) -> Mapping[str, NDArray[np.float32]]:
@@ -232,12 +232,18 @@ def _sectors(lap: Lap, track: _Track, channels: Mapping[str, NDArray[np.float32]
     return tuple(np.diff(np.concatenate([[0.0], lap.elapsed(THIRDS), [lap.lap_time]])).tolist())
 
 
-def _with_outings(laps: list[Lap]) -> tuple[Lap, ...]:
-    """Numbers the outings: a new one begins when an outing with a timed lap is broken off."""
+def with_outings(laps: Sequence[Lap], begins: Collection[int] = ()) -> tuple[Lap, ...]:
+    """Numbers the outings: a new one begins when an outing with a timed lap is broken off.
+
+    Parameters
+    ----------
+    begins
+        Numbers of laps with which an outing is known to begin.
+    """
     numbered: list[Lap] = []
     outing, driven = 0, False
     for lap in laps:
-        if driven and _leaves_pits(lap, numbered[-1]):
+        if driven and (lap.number in begins or _leaves_pits(lap, numbered[-1])):
             outing, driven = outing + 1, False
         numbered.append(replace(lap, outing=outing))
         driven = driven or lap.lap_time is not None

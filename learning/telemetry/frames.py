@@ -85,7 +85,7 @@ def _require(frames: pl.DataFrame, *names: str) -> None:
 def _channel(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     name = column.channel.name
     if name == TEXT:
-        return _text(values).alias(name)
+        return short_text(values).alias(name)
     numbers = _numbers(values, column, first_row)
     if column.missing:
         numbers = numbers.set(numbers.is_in(column.missing), None)
@@ -94,10 +94,17 @@ def _channel(values: pl.Series, column: Column, first_row: int) -> pl.Series:
     return numbers.cast(pl.Float64 if column.channel.is_key else pl.Float32).alias(name)
 
 
-def _text(values: pl.Series) -> pl.Series:
+def short_text(values: pl.Series) -> pl.Series:
+    """Short words in capitals. Texts are cut first: however long, each may stand in very many rows."""
     if values.dtype.is_nested() or values.dtype == pl.Binary:
         return pl.Series([None] * len(values), dtype=pl.String)
-    text = values.cast(pl.String).str.strip_chars().str.to_uppercase().str.slice(0, TEXT_LENGTH)
+    if values.dtype in (pl.Categorical, pl.Enum):
+        texts = values.unique().drop_nulls()
+        return values.to_physical().replace_strict(
+            texts.to_physical(), short_text(texts.cast(pl.String)), default=None, return_dtype=pl.String
+        )
+    text = values.cast(pl.String).str.slice(0, 2 * TEXT_LENGTH).str.strip_chars().str.slice(0, TEXT_LENGTH)
+    text = text.str.to_uppercase()
     return text.set(text == "", None)
 
 

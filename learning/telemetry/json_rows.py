@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,7 @@ from learning.telemetry.frames import canonical, collect
 from learning.telemetry.source import Limits
 
 BLOCK = 4 << 20
+HEAD = 1 << 16  # enough for the names of the first rows
 ROW_BYTES = 1 << 20  # a longer row is none
 BOM = b"\xef\xbb\xbf"
 _QUOTE, _NEWLINE, _RETURN, _SPACE, _COMMA = b'"'[0], b"\n"[0], b"\r"[0], b" "[0], b","[0]
@@ -50,6 +52,42 @@ def read_lines(path: Path, limits: Limits) -> pl.DataFrame:
     return collect(_frames(path, limits, base=0), limits)
 
 
+def names(path: Path, limits: Limits) -> tuple[str, ...]:
+    """The names in the file's first rows."""
+    with path.open("rb") as file:
+        found = dict.fromkeys(_KEY.findall(file.read(HEAD)))
+    _check_names(set(found), limits)
+    return tuple(name.decode("utf-8", "replace") for name in found)
+
+
+def array_rows(path: Path, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    """An array's rows one by one as they stand, for a table that has few of them; errors as `read_array`."""
+    return _rows(path, limits, base=1)
+
+
+def line_rows(path: Path, limits: Limits) -> Iterator[Mapping[str, Any]]:
+    """The rows of JSON lines one by one, likewise."""
+    return _rows(path, limits, base=0)
+
+
+def _rows(path: Path, limits: Limits, *, base: int) -> Iterator[Mapping[str, Any]]:
+    number = 0
+    for block in _blocks(path, limits, base):
+        for line in filter(bytes.strip, block.splitlines()):
+            number += 1
+            row = _loaded(line)
+            if not isinstance(row, dict):
+                raise _not_an_object(number)
+            yield row
+
+
+def _loaded(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
 def _frames(path: Path, limits: Limits, *, base: int) -> Iterator[pl.DataFrame]:
     first_row, seen = 0, set[bytes]()
     for block in _blocks(path, limits, base):
@@ -66,17 +104,16 @@ def _frames(path: Path, limits: Limits, *, base: int) -> Iterator[pl.DataFrame]:
 
 
 def _not_json(block: bytes, first_row: int) -> InvalidTelemetry:
-    row = first_row + 1 + next((i for i, line in enumerate(block.splitlines()) if not _is_object(line)), 0)
-    return InvalidTelemetry(
-        f"Row {row} is not a JSON object; check the file with any JSON tool.", row=row, column=None
+    lines = enumerate(block.splitlines())
+    return _not_an_object(
+        first_row + 1 + next((i for i, line in lines if not isinstance(_loaded(line), dict)), 0)
     )
 
 
-def _is_object(line: bytes) -> bool:
-    try:
-        return isinstance(json.loads(line), dict)
-    except ValueError:
-        return False
+def _not_an_object(row: int) -> InvalidTelemetry:
+    return InvalidTelemetry(
+        f"Row {row} is not a JSON object; check the file with any JSON tool.", row=row, column=None
+    )
 
 
 def _check_names(names: set[bytes], limits: Limits) -> None:

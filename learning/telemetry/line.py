@@ -13,6 +13,9 @@ from learning.telemetry.source import Limits
 WRAP = 0.5  # a position that falls by more than half a lap has crossed the line
 LATE_FRAMES = 120  # two seconds at 60 Hz: so far apart may lap counter, clock and position pass the line
 CLOCK_JITTER = 0.05  # seconds
+RECENT = 50  # laps that tell the track's length
+NEARLY = 0.9  # of the longest lap; a shorter one was not a whole lap
+LONGER = 1.02  # times the length known; a longer lap was not where the shares of that length say
 START, END = 0.02, 0.98  # a complete lap starts before and ends after these shares
 
 Indices = NDArray[np.intp]
@@ -122,19 +125,37 @@ def _crossed(first: int, clock: Floats, position: Floats) -> float:
 
 
 def track_position(frames: pl.DataFrame, lap: Floats) -> Floats:
-    """Shares of the lap: as recorded, else the distance in the lap over the track's length.
-
-    The track's length is the median distance of the laps but the first and the last, which may be partial.
-    """
+    """Shares of the lap: as recorded, else the distance in the lap over the track's length."""
     if "track_position" in frames.columns:
         return frames["track_position"].fill_null(np.nan).to_numpy()
     distance = frames["lap_distance"].fill_null(np.nan).to_numpy()
     starts = np.flatnonzero(np.diff(lap, prepend=np.nan) != 0)
-    longest = np.fmax.reduceat(distance, starts)
-    whole = longest[1:-1] if np.nanmax(longest[1:-1], initial=0) > 0 else longest
-    length = float(np.median(whole[whole > 0])) if (whole > 0).any() else 0.0
-    if not length:
+    lengths = lap_lengths(np.fmax.reduceat(distance, starts))
+    if np.isnan(lengths).all():
         raise InvalidTelemetry(
             "The lap_distance never rises; without it laps have no positions.", column="lap_distance"
         )
-    return distance / length
+    share: Floats = distance / np.repeat(lengths, np.diff(np.append(starts, len(lap))))
+    return share
+
+
+def lap_lengths(longest: Floats) -> Floats:
+    """The track's length as it is known when each lap begins, from how far each lap went; NaN while unknown.
+
+    It is the median of the laps before that were about as long as the longest of them. The first lap may be
+    partial and counts while there is no other. A lap that went further than those has its own length.
+
+    Parameters
+    ----------
+    longest
+        In metres, for each lap; NaN if the lap was not driven to its end.
+    """
+    lengths, seen = [], list[float]()
+    for own in longest.tolist():
+        others = (seen[1:] or seen)[-RECENT:]
+        whole = [length for length in others if length >= NEARLY * max(others)]
+        length = float(np.median(whole)) if whole else own
+        lengths.append(own if own > length * LONGER or not length > 0 else length)
+        if own > 0:
+            seen.append(own)
+    return np.where(np.array(lengths) > 0, lengths, np.nan)

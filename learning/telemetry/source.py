@@ -12,6 +12,7 @@ from typing import BinaryIO
 import zstandard
 
 from learning.errors import InvalidTelemetry, TelemetryTooLarge
+from learning.laps import Lap
 
 GZIP_MAGIC, ZSTD_MAGIC = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 CHUNK = 1 << 20
@@ -29,6 +30,16 @@ class Limits:
     laps: int = 5000
     name_length: int = 200
     json_depth: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The laps in a file, and what it says of track, car, and of the driver where it names several."""
+
+    laps: tuple[Lap, ...]
+    track_name: str | None = None
+    car_model: str | None = None
+    driver: str | None = None
 
 
 @contextmanager
@@ -55,7 +66,7 @@ def decoded(path: Path, limits: Limits) -> Iterator[tuple[Path, str]]:
         elif magic == ZSTD_MAGIC:
             kind, chunks = "zstd", _unzstd(file)
         else:
-            _check_size(path.stat().st_size, limits)
+            check_size(path.stat().st_size, limits)
             yield path, ""
             return
         with tempfile.NamedTemporaryFile(prefix="lapwise-") as plain:
@@ -67,14 +78,15 @@ def _spool(chunks: Iterator[bytes], plain: "tempfile._TemporaryFileWrapper[bytes
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        _check_size(size, limits)
+        check_size(size, limits)
         plain.write(chunk)
     plain.flush()
     if not size:
         raise InvalidTelemetry("The compressed file holds nothing; upload a session with at least one lap.")
 
 
-def _check_size(size: int, limits: Limits) -> None:
+def check_size(size: int, limits: Limits) -> None:
+    """Refuses more bytes than an upload may decode to."""
     if size > limits.decoded_bytes:
         raise TelemetryTooLarge(
             f"Decoded, the file is larger than {limits.decoded_bytes:,} bytes; split the session.",

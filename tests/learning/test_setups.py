@@ -31,7 +31,7 @@ def driven(setup: Mapping[str, float], pace: float, *, laps: int = 8, seed: int 
     )
 
 
-def with_context(session: SessionLaps, number: int, **context: float) -> SessionLaps:
+def with_context(session: SessionLaps, **context: float) -> SessionLaps:
     laps = tuple(replace(one, context={**one.context, **context}) for one in session.laps)
     return replace(session, laps=laps)
 
@@ -156,7 +156,7 @@ def test_fuel_is_told_apart_from_the_setup() -> None:
     model = model_of(wing=(0, 10))
     for number, (wing, fuel) in enumerate([(3.0, 60.0), (7.0, 20.0), (3.0, 40.0), (7.0, 50.0), (3.0, 20.0)]):
         heavy = driven({"wing": wing}, 90 + 0.03 * fuel, seed=number)
-        model.learn_session(with_context(heavy, number, fuel=fuel))
+        model.learn_session(with_context(heavy, fuel=fuel))
     full, empty, other = (
         prediction.values["lap_time"]
         for prediction in model.predict(
@@ -184,6 +184,15 @@ def test_fuel_in_a_setup_is_no_parameter_to_choose() -> None:
     with pytest.raises(NothingToLearn) as refused:
         model.learn_session(driven({"fuel": 40.0}, 90.0))
     assert refused.value.details["missing"] == ["setup"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
+def test_a_session_with_an_impossible_setup_is_refused_by_name(value: float) -> None:
+    model = model_of(wing=(0, 10))
+    before = pickle.dumps(model)
+    with pytest.raises(NothingToLearn, match="wing"):
+        model.learn_session(driven({"bar": 1.0, "wing": value}, 90.0))
+    assert pickle.dumps(model) == before
 
 
 def test_importance_is_by_parameter_and_adds_up(bowl: RacingModel[Any]) -> None:

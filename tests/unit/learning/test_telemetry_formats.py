@@ -220,24 +220,6 @@ def test_rows_columns_and_laps_are_limited(writer: Writer, limits: Limits, tmp_p
     assert read(writer(session()), tmp_path, limits=Limits(rows=600, columns=4, laps=3))
 
 
-SEEDS = {name: writer(session(laps=2)) for name, writer in WRITERS.items()}
-EDITS = st.tuples(st.integers(0, 100_000), st.integers(0, 20), st.binary(max_size=8) | st.just(b"NaN"))
-
-
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=st.sampled_from(sorted(SEEDS)), edits=st.lists(EDITS, min_size=1, max_size=4))
-def test_a_mutated_file_gives_laps_or_a_clear_error(
-    name: str, edits: list[tuple[int, int, bytes]], tmp_path: Path
-) -> None:
-    data = SEEDS[name]
-    for at, removed, added in edits:
-        data = data[: at % len(data)] + added + data[at % len(data) + removed :] or b"?"
-    try:
-        assert read(data, tmp_path).session.laps
-    except LearningError as refused:
-        assert refused.message
-
-
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     head=st.sampled_from([b"", b"[", b"{", b"lap,speed\n", b"PAR1", b"\x1f\x8b"]),

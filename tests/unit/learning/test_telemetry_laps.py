@@ -106,6 +106,26 @@ def test_nothing_after_a_point_changes_what_is_kept_before_it(tmp_path: Path) ->
     assert (other[0].time == kept[0].time).all()
 
 
+def test_a_lap_distance_is_shared_out_by_the_length_that_is_known_when_a_lap_begins(tmp_path: Path) -> None:
+    distance = SHARE * np.repeat([900.0, 1000.0, 1010.0], FRAMES)
+    rows = session(trackPosition=None, lapDistance=distance)
+    cut = laps(rows, tmp_path)
+    assert cut[2].position[100] == pytest.approx(
+        distance[2 * FRAMES + 100] / distance[2 * FRAMES - 1], abs=1e-9
+    )
+    assert cut[1].position[100] == pytest.approx(distance[FRAMES + 100] / distance[2 * FRAMES - 1], abs=1e-9)
+    distance[2 * FRAMES :] *= 0.99
+    later = laps(session(trackPosition=None, lapDistance=distance), tmp_path)
+    assert (later[0].position == cut[0].position).all()
+    assert (later[1].position == cut[1].position).all()
+    assert later[2].position[-1] == pytest.approx(0.99 * 1.01)
+
+
+def test_a_lap_that_ends_on_the_way_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    rows = session(trackPosition=None, lapDistance=SHARE * 1000)
+    assert [lap.reason for lap in laps(rows[: 2 * FRAMES - 80], tmp_path)] == [None, "incomplete"]
+
+
 def without(rows: pl.DataFrame, first: int, last: int) -> pl.DataFrame:
     return pl.concat([rows[: first - 1], rows[last:]])
 
