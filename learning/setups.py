@@ -136,6 +136,10 @@ class SetupModel(RacingModel[SetupContext]):
         scale = context.window.width(LEVEL, test.predicted) / width
         context.window.update(test.predicted + scale * (test.truth - test.predicted), test.predicted)
 
+    def _watched(self, test: LapTest) -> float:
+        """What the setup does not explain."""
+        return test.truth - test.predicted
+
     def _learn(self, context: SetupContext, session: SessionLaps, lap: Lap) -> None:
         context.surface.learn_one(self._whole(session, lap), self._truth(lap))
         context.references.add(self._truth(lap), self._truth(lap) * SHARES)

@@ -11,6 +11,7 @@ from marshmallow.validate import Length, Range
 from werkzeug.exceptions import BadRequest
 
 from app.api.requests import parsed_json
+from app.domain import iso
 
 ID = "[0-9a-f]{24}"
 EXAMPLE_ID = "6655f0c2a4b1c2d3e4f50617"
@@ -138,11 +139,7 @@ class Utc(fields.DateTime):
         super().__init__(metadata={"example": "2026-02-11T09:30:00.000Z"}, **kwargs)
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
-        return (
-            value
-            if value is None
-            else value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        return None if value is None else iso(value)
 
 
 class Day(fields.Date):

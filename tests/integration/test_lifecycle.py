@@ -143,14 +143,14 @@ def test_a_training_whose_base_was_removed_fails_and_says_what_to_do(
     session, _ = platform.sessions.add(driver.id, new_session(driver.folder, index=4), False)
     asked = IncrementRequest(model_id=chain[1].id, session_ids=(session.id,))
     job = platform.training.increment(driver.id, asked)
-    learn = platform.runs._learn
+    learn = platform.runs._lessons.learn
 
     def remove_meanwhile(*arguments: Any) -> Any:
         outcome = learn(*arguments)
         platform.models.remove(driver.id, chain[1].id)
         return outcome
 
-    monkeypatch.setattr(platform.runs, "_learn", remove_meanwhile)
+    monkeypatch.setattr(platform.runs._lessons, "learn", remove_meanwhile)
     platform.runs.run(job.id)
     assert platform.jobs.get(driver.id, job.id).status is JobStatus.QUEUED, "the lineage had changed"
     platform.runs.run(job.id)
@@ -165,7 +165,7 @@ def test_an_automatic_training_whose_base_was_removed_grows_what_is_active_then(
     driver: Driver, chain: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, (job,) = platform.sessions.add(driver.id, new_session(driver.folder, index=4), True)
-    learn = platform.runs._learn
+    learn = platform.runs._lessons.learn
     removed: list[str] = []
 
     def remove_meanwhile(*arguments: Any) -> Any:
@@ -175,7 +175,7 @@ def test_an_automatic_training_whose_base_was_removed_grows_what_is_active_then(
             removed.append(chain[2].id)
         return outcome
 
-    monkeypatch.setattr(platform.runs, "_learn", remove_meanwhile)
+    monkeypatch.setattr(platform.runs._lessons, "learn", remove_meanwhile)
     platform.runs.run(job.id)
     platform.runs.run(job.id)
     grown = platform.models.active(driver.id, TRACK, ModelType.LAP_TIME_PREDICTION)

@@ -248,13 +248,13 @@ def test_front_and_rear_of_one_thing_are_believed_to_want_to_move_together(
 
 
 def test_memory_stays_as_it_is_once_the_window_is_full() -> None:
-    model = create_model("setup_optimization", None, {"window": 10})
-    sizes = []
-    for number in range(45):
-        model.learn_session(driven({"wing": float(number % 7), "bar": number % 3}, 90.0, laps=2, seed=number))
-        sizes.append(len(pickle.dumps(model, protocol=5)))
+    estimator, sizes = SetupSurface(window=10), []
+    for number in range(90):
+        for _ in range(2):
+            estimator.learn_one({"wing": float(number % 7), "bar": number % 3, "session": number}, 90.0)
+        sizes.append(len(pickle.dumps(estimator, protocol=5)))
     assert max(sizes[20:]) < 1.02 * sizes[20]
-    assert model.laps_learned == 90
+    assert estimator.laps_learned == 180
 
 
 @pytest.mark.slow
