@@ -33,10 +33,10 @@ def checked_url(text: str, *, allow_private: bool) -> httpx.URL:
         raise DestinationRefused(f"an address has at most {URL_LENGTH} ASCII characters, the others escaped")
     try:
         url = httpx.URL(text)
-        port = url.port
+        port, host = url.port, url.host  # which decodes an internationalised name
     except (httpx.InvalidURL, ValueError) as exc:
         raise DestinationRefused("this is not an address of the web") from exc
-    if url.scheme not in ("https", "http") or not url.host:
+    if url.scheme not in ("https", "http") or not host:
         raise DestinationRefused("notifications go to https:// and http:// addresses")
     if url.userinfo:
         raise DestinationRefused("the address must not carry a user name or a password")

@@ -87,6 +87,8 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
 def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> list[Features] | None:
     """The rows as features when all give the same fields and nothing is wrong with any, checked by column."""
     given = tuple(rows[0])
+    if not given:  # columns of nothing do not tell how many rows there are
+        return None
     names = [ALIASES.get(name, name) for name in given]
     missing = any(field.required and name not in names for name, field in fields.items())
     if missing or len(set(names)) < len(names) or not set(names) <= fields.keys():

@@ -15,7 +15,7 @@ bp = Blueprint("analytics", __name__, url_prefix="/analytics", description="Usag
 
 MOST_DAYS = 366
 DAY, USUAL = timedelta(days=1), timedelta(days=30)
-FIRST_DAY = date(2000, 1, 1)
+FIRST_DAY, LAST_DAY = date(2000, 1, 1), date.max - DAY  # there must be a day after the last
 _SECONDS = {"example": 0.0021, "description": "seconds"}
 
 
@@ -32,6 +32,8 @@ class UsageQuery(CamelSchema):
             raise ValidationError({"from": [f"Must not be before {FIRST_DAY}."]})
         if first > last:
             raise ValidationError({"from": ["Must not be after `to`, which is today when it is not given."]})
+        if last > LAST_DAY:
+            raise ValidationError({"to": [f"Must not be after {LAST_DAY}."]})
         if (last - first).days >= MOST_DAYS:
             raise ValidationError({"from": [f"Must be at most {MOST_DAYS} days, both counted, before `to`."]})
 

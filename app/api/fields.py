@@ -63,7 +63,9 @@ class Text(fields.String):
         return super()._deserialize(*args, **kwargs).strip()
 
     def _check_printable(self, value: str) -> None:
-        if not all(letter.isprintable() or letter in self._allowed for letter in value):
+        for letter in self._allowed:  # not the text letter by letter: one of 30 MB would take seconds
+            value = value.replace(letter, "")
+        if not value.isprintable():
             raise ValidationError("Control characters are not allowed.")
 
 

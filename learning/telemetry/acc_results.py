@@ -9,7 +9,7 @@ from typing import Any
 from learning.errors import InvalidTelemetry, TelemetryTooLarge
 from learning.telemetry.cutting import Reason
 from learning.telemetry.drivers import Driver, choose
-from learning.telemetry.source import Contents, Limits
+from learning.telemetry.source import Contents, Limits, printable
 from learning.telemetry.timed_laps import SECTORS, TimedLap, laps_of, positive
 
 TEXT_BYTES = 32 << 20  # a day's race of 80 cars, in UTF-16
@@ -209,4 +209,4 @@ def _list(value: Any) -> list[Any]:
 
 
 def _text(value: Any) -> str | None:
-    return value.strip()[:100] or None if isinstance(value, str) else None
+    return printable(value[:200]).strip()[:100] or None if isinstance(value, str) else None

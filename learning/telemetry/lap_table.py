@@ -12,7 +12,7 @@ from learning.telemetry.channels import CHANNELS, NO_TIME, TEXT, key, resolve
 from learning.telemetry.cutting import CONTEXT, Reason
 from learning.telemetry.drivers import Driver, choose
 from learning.telemetry.frames import MISSING_WORDS, TEXT_LENGTH
-from learning.telemetry.source import Contents, Limits
+from learning.telemetry.source import Contents, Limits, printable
 from learning.telemetry.timed_laps import SECTORS, TimedLap, laps_of, positive
 
 ROWS_A_LAP = 20  # drivers that a table may hold
@@ -224,7 +224,8 @@ def _words(value: Any) -> str:
     """A short text of a value; a number that a table has turned into a fraction is whole again."""
     if isinstance(value, float) and value.is_integer():
         value = int(value) if abs(value) < NO_TIME else value
-    text = "" if value is None or isinstance(value, list | dict) else str(value)[: 2 * TEXT_LENGTH].strip()
+    text = "" if value is None or isinstance(value, list | dict) else str(value)[: 2 * TEXT_LENGTH]
+    text = printable(text).strip()
     return "" if text.lower() in (*MISSING_WORDS, "nan") else text
 
 

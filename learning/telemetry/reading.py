@@ -22,7 +22,7 @@ from learning.telemetry import (
 )
 from learning.telemetry.cutting import cut
 from learning.telemetry.frames import check
-from learning.telemetry.source import Contents, Limits, decoded
+from learning.telemetry.source import Contents, Limits, decoded, printable
 
 HEAD = 1 << 18  # enough for the first line of a CSV with as many columns as allowed
 NAME_LENGTH = 100  # that a track or a car may have
@@ -155,8 +155,7 @@ def read_session(
 
 def _name(found: str | None) -> str | None:
     """A name from a file in a form that may stand in a form's field or a path."""
-    printable = "".join(letter for letter in found or "" if letter.isprintable())
-    return " ".join(printable.split()).lstrip("/. ")[:NAME_LENGTH].strip() or None
+    return " ".join(printable(found or "").split()).lstrip("/. ")[:NAME_LENGTH].strip() or None
 
 
 def _reader(path: Path) -> Reader | RowReader | LapReader:

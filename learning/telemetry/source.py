@@ -42,6 +42,11 @@ class Contents:
     driver: str | None = None
 
 
+def printable(text: str) -> str:
+    """A text from a file without what cannot be shown; half a surrogate pair cannot even be stored."""
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
+
+
 @contextmanager
 def decoded(path: Path, limits: Limits) -> Iterator[tuple[Path, str]]:
     """The file without gzip or zstd around it, and the name of what was around it (`""`, `"gzip"`, `"zstd"`).

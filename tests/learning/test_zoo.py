@@ -104,6 +104,12 @@ def test_one_learned_lap_is_enough_for_a_sensible_answer(fresh: RacingModel[Any]
     assert prediction.values["lap_time"] == pytest.approx(91.0, abs=1.5)
 
 
+@pytest.mark.parametrize(("model_type", "algorithm"), [one for one in ENTRIES if one[0] != TYPES[0]])
+def test_rows_that_say_nothing_are_each_answered(model_type: str, algorithm: str) -> None:
+    model: Any = pickle.loads(_pickled(model_type, algorithm))  # noqa: S301 - our own
+    assert model.predict([{}] * 9) == model.predict([{}]) * 9
+
+
 def test_importance_adds_up_to_the_prediction_minus_the_mean(trained: RacingModel[Any]) -> None:
     for prediction in trained.predict(ROWS, importance=True):
         assert prediction.importance is not None

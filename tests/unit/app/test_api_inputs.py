@@ -485,6 +485,7 @@ def test_usage_is_asked_for_by_days_or_times(
         ("from=2999-01-01", "from"),
         ("from=1999-12-31&to=2000-01-02", "from"),
         ("from=yesterday", "from"),
+        ("from=9999-12-31&to=9999-12-31", "to"),
         ("to=", "to"),
         ("to=2026-02-30", "to"),
         ("to=0001-01-01T00:00:00%2B23:59", "to"),

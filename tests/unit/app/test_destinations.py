@@ -102,6 +102,8 @@ def test_addresses_of_the_inside_are_refused_unless_they_are_allowed(url: str) -
         "https://example.org/\r\nHost: inside",
         "https://example.org\\@127.0.0.1/",
         "https://münchen.example/",
+        "https://xn--/",
+        "https://xn--a.example/",
         "https://[::1/",
         f"https://example.org/{'x' * URL_LENGTH}",
     ],

@@ -174,6 +174,13 @@ def test_one_driver_is_taken_from_a_table_of_several(tmp_path: Path) -> None:
     assert refused.value.details["choices"] == ["ANN", "BO"]
 
 
+def test_half_a_surrogate_pair_in_a_text_is_left_out_for_it_cannot_be_stored(tmp_path: Path) -> None:
+    rows = [{"lap": lap, "lapTime": 90.0, "driver": "AN\ud800N", "compound": "so\ud800ft"} for lap in (1, 2)]
+    recording = read(json.dumps(rows).encode(), tmp_path)
+    assert recording.driver == "ANN"
+    assert [lap.context["compound"] for lap in recording.session.laps] == ["SOFT", "SOFT"]
+
+
 @pytest.mark.parametrize(
     ("given", "numbers"),
     [
