@@ -18,15 +18,14 @@ LINEAR = {"algorithm": "linear", "hyperparameters": {"learning_rate": 0.05}}
 Found = dict[str, Any]
 
 
-@pytest.fixture
-def container(platform: Container, monkeypatch: pytest.MonkeyPatch) -> Container:
-    """The platform, in which every process knows of an experiment at once."""
+@pytest.fixture(autouse=True)
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process knows of an experiment at once."""
     monkeypatch.setattr(experiments_module, "SEEN_WITHIN", 0.0)
-    return platform
 
 
 @pytest.fixture
-def driver(container: Container, new_driver: NewDriver) -> Driver:
+def driver(new_driver: NewDriver) -> Driver:
     return new_driver("ann")
 
 
