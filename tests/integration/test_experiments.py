@@ -181,9 +181,13 @@ def test_a_challenger_promoted_later_catches_up_with_what_came_since(
     assert set(driver.active()["trainingSessionIds"][1:]) == {*sessions, *since}
 
 
-def test_a_challenger_is_promoted_in_one_call(driver: Driver, sides: tuple[str, str]) -> None:
+def test_a_challenger_is_promoted_in_one_call(
+    driver: Driver, sides: tuple[str, str], container: Container
+) -> None:
     start(driver, sides)
+    driver.call("POST", "/webhooks", {"url": "https://example.org/"}, status=201)
     promoted = driver.call("POST", f"/ai-model/{sides[0]}/experiment/promote")
+    assert container.redis.llen("lapwise-courier") == 1, "the courier is told at once"
     assert (promoted["status"], promoted["reason"], promoted["promotedId"]) == (
         "ended",
         "promoted",
