@@ -187,6 +187,7 @@ def build_container(settings: Settings) -> Container:
         store=experiment_store,
         jobs=jobs,
         automatic=automatic,
+        webhooks=webhooks,
     )
     accounts = Accounts(
         users=users,

@@ -16,7 +16,7 @@ from pymongo_migrate.mongo_migrate import MongoMigrate
 from app.local.servers import start_mongod, start_redis
 from app.mongo import Client, connect
 
-# a migration writes through to the disk some twenty times: in memory that is four times as fast
+# what is durable is written through to the disk: in memory that is four times as fast
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # names in it are made unique
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
@@ -61,10 +61,18 @@ def mongo_client(mongo_url: str) -> Iterator[Client]:
         yield client
 
 
-@pytest.fixture
-def database(mongo_client: Client) -> Iterator[Database[dict[str, Any]]]:
-    """A migrated database of this test's own."""
+@pytest.fixture(scope="session")
+def migrated(mongo_client: Client) -> Iterator[Database[dict[str, Any]]]:
+    """A migrated database of this run."""
     name = f"lapwise_test_{secrets.token_hex(6)}"
     MongoMigrate(mongo_client, name, str(MIGRATIONS)).upgrade()
     yield mongo_client[name]
     mongo_client.drop_database(name)
+
+
+@pytest.fixture
+def database(migrated: Database[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """That database, empty; to empty it takes a thirtieth of the time that migrating a new one takes."""
+    yield migrated
+    for name in migrated.list_collection_names(filter={"name": {"$ne": "pymongo_migrate"}}):
+        migrated[name].delete_many({})

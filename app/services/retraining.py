@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.domain import FoundDrift, Job, JobKind, Lineage, LineageKey, Version, key_of, new_id, utc_now
+from app.domain import FoundDrift, Job, JobKind, Lineage, LineageKey, Version, iso, key_of, new_id, utc_now
 from app.errors import Unauthorized
 from app.mongo import Client, in_transaction
 from app.services.jobs import Jobs, new_job
@@ -135,7 +135,7 @@ def drift_shown(drift: FoundDrift) -> dict[str, Any]:
     return {
         "driftId": drift.id,
         "modelId": drift.model_id,
-        "detectedAt": drift.detected_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "detectedAt": iso(drift.detected_at),
         "sessionId": drift.session_id,
         "lap": drift.lap,
         "beganSessionId": drift.began_session_id,

@@ -291,11 +291,11 @@ class Hostile:
 
 
 def test_a_hostile_pickle_is_refused_even_with_the_platforms_own_signatures(
-    ann: Driver, bob: Driver, version: Version, platform: Container, monkeypatch: pytest.MonkeyPatch
+    ann: Driver, bob: Driver, version: Version, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sound = unpacked(platform, bundle_of(ann, version))
+    sound = unpacked(container, bundle_of(ann, version))
     monkeypatch.setattr(codec, "_unpickled", lambda _: None)  # else it could not even be signed
-    data = repacked(platform, sound, Hostile())
+    data = repacked(container, sound, Hostile())
     monkeypatch.undo()
     with capture_logs() as logs:
         said = refusal(bob, data)
@@ -306,14 +306,14 @@ def test_a_hostile_pickle_is_refused_even_with_the_platforms_own_signatures(
 
 
 def test_what_is_no_model_or_another_one_than_told_is_refused(
-    ann: Driver, bob: Driver, version: Version, platform: Container
+    ann: Driver, bob: Driver, version: Version, container: Container
 ) -> None:
-    sound = unpacked(platform, bundle_of(ann, version))
+    sound = unpacked(container, bundle_of(ann, version))
     told = "it holds something else than the model it tells of"
-    assert refusal(bob, repacked(platform, sound, {"speed": 1.0})) == told
+    assert refusal(bob, repacked(container, sound, {"speed": 1.0})) == told
     lying = replace(sound, exported=replace(sound.exported, model_type=ModelType.SECTOR_ANALYSIS))
-    model = platform.runs._models.load_copy(version)
-    assert refusal(bob, repacked(platform, lying, model)) == told
+    model = container.runs._models.load_copy(version)
+    assert refusal(bob, repacked(container, lying, model)) == told
 
 
 def test_a_model_larger_than_this_platform_takes_is_refused(ann: Driver, version: Version) -> None:
@@ -344,9 +344,9 @@ def test_a_bundle_of_another_platform_is_refused(ann: Driver, version: Version) 
 
 
 def test_what_was_altered_in_the_store_is_not_signed_anew(
-    ann: Driver, version: Version, platform: Container
+    ann: Driver, version: Version, container: Container
 ) -> None:
-    chunks = platform.mongo_client[platform.settings.database]["models.chunks"]
+    chunks = container.mongo_client[container.settings.database]["models.chunks"]
     chunk = chunks.find_one({"files_id": version.id})
     assert chunk is not None
     altered = bytes(chunk["data"][:-1]) + bytes([chunk["data"][-1] ^ 1])
@@ -412,11 +412,11 @@ def test_a_bundle_tells_of_its_driver_by_ids_only(new_driver: NewDriver) -> None
 
 
 def test_a_model_over_16_megabytes_goes_out_and_in(
-    ann: Driver, bob: Driver, version: Version, platform: Container
+    ann: Driver, bob: Driver, version: Version, container: Container
 ) -> None:
-    model = platform.runs._models.load_copy(version)
+    model = container.runs._models.load_copy(version)
     model.ballast = np.random.default_rng(0).integers(0, 256, 17 << 20, dtype=np.uint8).tobytes()
-    data = repacked(platform, unpacked(platform, bundle_of(ann, version)), model)
+    data = repacked(container, unpacked(container, bundle_of(ann, version)), model)
     assert len(data) > 17 << 20
     copy = imported(bob, data)
     assert copy["compressedSize"] > 17 << 20
@@ -426,15 +426,15 @@ def test_a_model_over_16_megabytes_goes_out_and_in(
     assert bob.predict(copy["id"])["predictions"] == ann.predict(version.id)["predictions"]
 
 
-def unpacked(platform: Container, data: bytes) -> Bundle:
-    return unpack(io.BytesIO(data), keys=[platform.settings.model_key.encode()])
+def unpacked(container: Container, data: bytes) -> Bundle:
+    return unpack(io.BytesIO(data), keys=[container.settings.model_key.encode()])
 
 
-def repacked(platform: Container, bundle: Bundle, model: Any) -> bytes:
+def repacked(container: Container, bundle: Bundle, model: Any) -> bytes:
     """A bundle of another model, rightly signed."""
-    key = platform.settings.model_key.encode()
+    key = container.settings.model_key.encode()
     owner = Owner(user_id=bundle.exported.user_id, model_id=bundle.exported.model_id)
-    artifact = encode(model, owner=owner, key=key, max_size=platform.settings.max_model_bytes)
+    artifact = encode(model, owner=owner, key=key, max_size=container.settings.max_model_bytes)
     file = io.BytesIO()
     pack(replace(bundle, artifact=artifact), file, key=key)
     return file.getvalue()

@@ -18,15 +18,14 @@ LINEAR = {"algorithm": "linear", "hyperparameters": {"learning_rate": 0.05}}
 Found = dict[str, Any]
 
 
-@pytest.fixture
-def container(platform: Container, monkeypatch: pytest.MonkeyPatch) -> Container:
-    """The platform, in which every process knows of an experiment at once."""
+@pytest.fixture(autouse=True)
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process knows of an experiment at once."""
     monkeypatch.setattr(experiments_module, "SEEN_WITHIN", 0.0)
-    return platform
 
 
 @pytest.fixture
-def driver(container: Container, new_driver: NewDriver) -> Driver:
+def driver(new_driver: NewDriver) -> Driver:
     return new_driver("ann")
 
 
@@ -182,9 +181,13 @@ def test_a_challenger_promoted_later_catches_up_with_what_came_since(
     assert set(driver.active()["trainingSessionIds"][1:]) == {*sessions, *since}
 
 
-def test_a_challenger_is_promoted_in_one_call(driver: Driver, sides: tuple[str, str]) -> None:
+def test_a_challenger_is_promoted_in_one_call(
+    driver: Driver, sides: tuple[str, str], container: Container
+) -> None:
     start(driver, sides)
+    driver.call("POST", "/webhooks", {"url": "https://example.org/"}, status=201)
     promoted = driver.call("POST", f"/ai-model/{sides[0]}/experiment/promote")
+    assert container.redis.llen("lapwise-courier") == 1, "the courier is told at once"
     assert (promoted["status"], promoted["reason"], promoted["promotedId"]) == (
         "ended",
         "promoted",

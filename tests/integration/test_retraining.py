@@ -1,7 +1,7 @@
 """Drift is answered by one retraining, of which the better version comes out active, with the reason."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -37,12 +37,6 @@ DRIVER = new_id()
 KEY = LineageKey(user_id=DRIVER, track_name=TRACK, model_type=ModelType.LAP_TIME_PREDICTION)
 OTHER_TYRES = {"tyre_pressure": 31.0}  # about 1.6 s a lap slower in the simulator
 Upload = Callable[..., Session]
-
-
-@pytest.fixture
-def container(settings: Settings) -> Iterator[Container]:
-    with build_container(settings) as built:
-        yield built
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 import base64
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -50,12 +50,6 @@ DRIVER, STRANGER = new_id(), new_id()
 LAP_TIME = ModelType.LAP_TIME_PREDICTION
 FRAME = {"speed": 200.0, "throttle": 1.0, "brake": 0.0, "gear": 5, "trackPosition": 0.5}
 Upload = Callable[..., tuple[Session, tuple[Job, ...]]]
-
-
-@pytest.fixture
-def container(settings: Settings) -> Iterator[Container]:
-    with build_container(settings) as built:
-        yield built
 
 
 @pytest.fixture(autouse=True)
