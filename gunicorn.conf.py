@@ -15,7 +15,7 @@ try:
 except LapwiseError as exc:
     sys.exit(f"error: {exc.message}")
 
-# Read when NumPy is loaded. Threads for matrices as small as a model's only keep requests from the other core.
+# Read when NumPy is loaded. A model's matrices are small, and the other core has requests of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 bind = f"127.0.0.1:{_settings.port or 8000}"  # the Procfile opens it to the network
