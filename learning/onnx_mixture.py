@@ -12,7 +12,21 @@ import numpy as np
 
 from learning.history import AT_PACE, MARKS, MARKS_PER_SPLIT, NO_OUTING, TICKS, LapHistory
 from learning.laps import SPLITS, Floats
-from learning.mixture import ExpertMixture, MixtureArrays
+from learning.likeness import (
+    ANOTHER_PACE,
+    CLUE_LIMIT,
+    FAR,
+    FLOORS,
+    FORGOTTEN,
+    KINDS,
+    NARROW,
+    SHARES,
+    SHARES_HERE,
+    SLACK,
+    TIME_FLOORS,
+    UNLIKE,
+)
+from learning.mixture import MIDDLE, ExpertMixture, MixtureArrays
 from learning.onnx_graph import Graph, Value
 
 INPUTS: Mapping[str, tuple[int | str, ...]] = {  # beside the smallest ones
@@ -196,7 +210,7 @@ class _Past:
 
     def lost(self) -> Value:
         """Whether a lap can hardly be one at pace any more."""
-        slack = (1.0 - self.now.position) * self.now.arrays.slack + 1.0
+        slack = (1.0 - self.now.position) * SLACK + 1.0
         at_best = self.now.elapsed + self.best_remaining.narrow(1)
         return at_best > self.best.narrow(1) * AT_PACE * slack
 
@@ -205,7 +219,7 @@ class _Past:
         graph, now, arrays = self.now.graph, self.now, self.now.arrays
         theta = graph.constant(arrays.theta, np.float64).take(now.mark)
         trust = graph.constant(arrays.trust, np.float64).take(now.mark).widen(2)
-        exponents = (theta @ self._terms()).maximum(-arrays.forgotten)
+        exponents = (theta @ self._terms()).maximum(-FORGOTTEN)
         weights = exponents.map("Exp") * self.valid.cast(np.float64).widen(1)
         return (weights / weights.sum(2, keep=True) * trust).sum(1)
 
@@ -217,7 +231,7 @@ class _Past:
         return shares.maximum(-arrays.correction).minimum(arrays.correction) * self.best.narrow(1)
 
     def _clues(self, weights: Value, answers: Value) -> Value:
-        now, graph, limit = self.now, self.now.graph, self.now.arrays.clue_limit
+        now, graph, limit = self.now, self.now.graph, CLUE_LIMIT
         elapsed, speed = (self._usual(weights, at) for at in (self.laps.elapsed_at, self.laps.speed_at))
         ahead = (now.elapsed - answers).widen(1)
         from_end = self.valid.cast(np.float64).running_sum(1, from_end=True)
@@ -241,16 +255,16 @@ class _Past:
 
     def _terms(self) -> Value:
         """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
-        graph, arrays, laps = self.now.graph, self.now.arrays, self.laps
+        graph, laps = self.now.graph, self.laps
         distances = self._distances()
-        floors = graph.constant(arrays.floors[None, :, None], np.float64)
-        times = graph.constant(arrays.time_floors[None, :, None], np.float64)
+        floors = graph.constant(FLOORS[None, :, 0], np.float64)
+        times = graph.constant(TIME_FLOORS[None, :, 0], np.float64)
         best = self.best.widen(1)
         inverse = graph.where(self.valid.widen(1), 1.0 / (distances + (floors + best * best * times)), 0.0)
-        scale = inverse.sum(2, keep=True) / (self.count.widen(1) * arrays.narrow)
-        likeness = (distances * scale).minimum(arrays.unlike)
+        scale = inverse.sum(2, keep=True) / (self.count.widen(1) * NARROW)
+        likeness = (distances * scale).minimum(UNLIKE)
         elsewhere = laps.elsewhere.cast(np.float64)
-        kinds = len(arrays.floors)
+        kinds = len(KINDS)
         situations = likeness.part(kinds - 3, kinds, 1) * elsewhere.widen(1)
         age = graph.where(self.valid, laps.number, -np.inf).max(1, keep=True) - laps.number
         rows = (age * (1.0 - elsewhere), age * elsewhere, elsewhere, laps.other_compound.cast(np.float64))
@@ -259,10 +273,10 @@ class _Past:
 
     def _distances(self) -> Value:
         """Shape (m, kinds, laps): how unlike each lap is; what is not known is the same for all."""
-        now, graph, arrays, laps = self.now, self.now.graph, self.now.arrays, self.laps
+        now, graph, laps = self.now, self.now.graph, self.laps
         known = now.splits * (SPLITS + 1) + now.speeds
-        shares = graph.constant(arrays.shares.reshape(-1, *arrays.shares.shape[2:]), np.float64).take(known)
-        rest = graph.constant(arrays.shares_here.reshape(-1, 4), np.float64).take(known).widen(2)
+        shares = graph.constant(SHARES.reshape(-1, *SHARES.shape[2:]), np.float64).take(known)
+        rest = graph.constant(SHARES_HERE.reshape(-1, 4), np.float64).take(known).widen(2)
         own = (now.marks - self.centre[None]).cast(np.float32).cast(np.float64).widen(2)
         apart = own - laps.marks.cast(np.float64)
         squares = shares @ (apart * apart)
@@ -273,7 +287,7 @@ class _Past:
         shapes = graph.concat([squares + rest * graph.concat(here, 1), (timed * timed).widen(1)], 1)
         started = now.started.cast(np.float64).widen(1).widen(2)
         distances = graph.concat([shapes * started, self._situations()], 1)
-        return distances.known_or(arrays.far).minimum(arrays.far)
+        return distances.known_or(FAR).minimum(FAR)
 
     def _situations(self) -> Value:
         """Shape (m, 3, laps): how far apart tyre life, place in the outing, and the lap before are."""
@@ -281,14 +295,14 @@ class _Past:
         facts = [fact.widen(1) for fact in (now.tyre_life, now.outing_lap, now.previous)]
         driven = graph.concat(facts, 1).cast(np.float32).widen(2)
         apart = (self.laps.situations - driven).map("Abs").cast(np.float64)
-        limit = np.array([np.inf, np.inf, self.now.arrays.another_pace])[None, :, None]
+        limit = np.array([np.inf, np.inf, ANOTHER_PACE])[None, :, None]
         limited = graph.where(apart > limit, limit, apart)
         return graph.where(driven.is_nan(), 0.0, limited)
 
 
 def _middles(past: _Past, weights: Value) -> Value:
     """For each row the mean of the middle part of the weighted remaining times."""
-    graph, (low, high) = past.now.graph, past.now.arrays.middle
+    graph, (low, high) = past.now.graph, MIDDLE
     laps = graph.apply("Shape", past.remaining, dtype=np.int64, start=1)
     ordered, order = graph.apply_all(
         "TopK", past.remaining, laps, dtypes=(None, np.int64), axis=1, largest=0, sorted=1
