@@ -1,11 +1,15 @@
 """How the workers take their tasks; Celery loads this module when a worker or beat starts, not before."""
 
+import os
 from datetime import timedelta
 
 from app.settings import Settings
-from app.stores.queue import QUEUE, SWEEP, TASK_QUEUES, TIDY, transport_options
+from app.stores.queue import QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, transport_options
 
 _settings = Settings.from_environment()
+
+# Read when NumPy is loaded, which a worker does with its first job. Its children use the cores already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 broker_url = _settings.queue_url
 broker_transport_options = transport_options(broker_url)
@@ -35,5 +39,6 @@ beat_schedule = {
         "schedule": timedelta(seconds=_settings.sweep_seconds),
         "options": {"expires": 4 * _settings.sweep_seconds},
     },
+    "retrain": {"task": RETRAIN, "schedule": timedelta(minutes=1), "options": {"expires": 120}},
     "tidy": {"task": TIDY, "schedule": timedelta(hours=1)},
 }

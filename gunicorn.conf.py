@@ -15,6 +15,9 @@ try:
 except LapwiseError as exc:
     sys.exit(f"error: {exc.message}")
 
+# Read when NumPy is loaded. A model's matrices are small, and the other core has requests of its own.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 bind = f"127.0.0.1:{_settings.port or 8000}"  # the Procfile opens it to the network
 worker_class = "gthread"
 workers = _settings.web_processes

@@ -12,13 +12,17 @@ from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
 from app.services.automatic import AutomaticJobs
+from app.services.challenges import Challenges
 from app.services.events import Events
+from app.services.exchange import Exchange
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.lessons import Lessons
 from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
 from app.services.retention import Retention
+from app.services.retraining import Retraining
 from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.sharing import Sharing
@@ -31,6 +35,7 @@ from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
 from app.stores.deliveries import DeliveryStore
+from app.stores.drifts import DriftStore
 from app.stores.events import EventStore
 from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
@@ -45,6 +50,7 @@ from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
+from models_store.bundles import Bundles
 from models_store.cache import ModelCache
 from models_store.performance import Performance
 from models_store.pruning import Pruning
@@ -65,7 +71,9 @@ class Container:
     webhooks: Webhooks
     jobs: Jobs
     training: Training
+    retraining: Retraining
     models: Models
+    exchange: Exchange
     experiments: Experiments
     sharing: Sharing
     usage: Usage
@@ -130,6 +138,17 @@ def build_container(settings: Settings) -> Container:
         jobs=jobs,
         automatic=automatic,
     )
+    retraining = Retraining(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        drifts=DriftStore(database),
+        job_store=job_store,
+        jobs=jobs,
+        webhooks=webhooks,
+        cooldown=timedelta(seconds=settings.retrain_cooldown_seconds),
+    )
     sessions = Sessions(
         client=client,
         users=users,
@@ -139,6 +158,7 @@ def build_container(settings: Settings) -> Container:
         training=training,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
+    lessons = Lessons(session_store, job_store, status)
     shares, usage_store = ShareStore(database), UsageStore(database)
     sharing = Sharing(client=client, users=users, shares=shares, registry=registry)
     usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
@@ -167,6 +187,7 @@ def build_container(settings: Settings) -> Container:
         store=experiment_store,
         jobs=jobs,
         automatic=automatic,
+        webhooks=webhooks,
     )
     accounts = Accounts(
         users=users,
@@ -202,6 +223,7 @@ def build_container(settings: Settings) -> Container:
         webhooks=webhooks,
         jobs=jobs,
         training=training,
+        retraining=retraining,
         models=Models(
             registry=registry,
             store=models,
@@ -210,12 +232,21 @@ def build_container(settings: Settings) -> Container:
             running=RunningExperiments(experiment_store),
             webhooks=webhooks,
         ),
+        exchange=Exchange(
+            client=client,
+            users=users,
+            sessions=session_store,
+            registry=registry,
+            models=models,
+            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
+            webhooks=webhooks,
+        ),
         experiments=experiments,
         sharing=sharing,
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(
-            sessions=session_store,
+            lessons=lessons,
             registry=registry,
             models=models,
             measuring=Measuring(
@@ -223,7 +254,7 @@ def build_container(settings: Settings) -> Container:
                 registry=registry,
                 models=models,
                 jobs=job_store,
-                status=status,
+                lessons=lessons,
                 webhooks=webhooks,
             ),
             trials=Trials(
@@ -233,6 +264,14 @@ def build_container(settings: Settings) -> Container:
             status=status,
             queue=queue,
             webhooks=webhooks,
+            retraining=retraining,
+            challenges=Challenges(
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                lessons=lessons,
+                webhooks=webhooks,
+            ),
             attempts=settings.job_attempts,
         ),
         platform=Platform(

@@ -87,6 +87,12 @@ class WebhookNotFound(NotFound):
     code = "webhook_not_found"
 
 
+class LineageNotFound(NotFound):
+    """There is no model of this type for this track; train one first."""
+
+    code = "lineage_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -159,6 +165,12 @@ class TooManyShares(Conflict):
     code = "too_many_shares"
 
 
+class ModelExists(Conflict):
+    """This very model is a version of the lineage already."""
+
+    code = "model_exists"
+
+
 class NotActive(Conflict):
     """Only the active version of a lineage can be the incumbent; activate it first."""
 
@@ -181,6 +193,12 @@ class Invalid(LapwiseError):
     """Some fields are not valid; details name each."""
 
     code = "invalid"
+
+
+class BundleRefused(Invalid):
+    """This file is not a bundle that this platform exported, or it was altered."""
+
+    code = "bundle_refused"
 
 
 class SetupMissing(Invalid):

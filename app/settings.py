@@ -34,6 +34,7 @@ class Settings:
     model_cache_bytes: int = 256 * MEBIBYTE  # models kept ready in each process
     lease_seconds: float = 15.0  # a job whose worker is silent this long is taken over
     sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
+    retrain_cooldown_seconds: float = 24 * 3600.0  # between two automatic retrainings of a lineage
     job_attempts: int = 5  # starts of one job before it is given up
     keep_versions: int = 20  # the newest of each lineage stay even if they never were active
     data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up

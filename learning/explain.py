@@ -22,7 +22,7 @@ from learning.errors import InvalidInput
 from learning.laps import GRID, SPLITS, Floats, Lap
 
 MINI_SECTORS = SPLITS
-ADDS_UP = 0.01  # seconds by which sector times may miss their lap's
+ADDS_UP = 0.005  # seconds by which sector times may miss their lap's: those of two laps, a hundredth
 _GRID: Floats = np.linspace(0.0, 1.0, GRID + 1)
 _SHOWN = 0.003  # seconds; causes of less join the unexplained
 _ROUNDING = 0.0005
@@ -202,7 +202,7 @@ def _comparable(lap: Lap, reference: Lap) -> bool:
 
 
 def _add_up(lap: Lap) -> bool:
-    return lap.lap_time is not None and abs(sum(lap.sector_times) - lap.lap_time) <= ADDS_UP / 2
+    return lap.lap_time is not None and abs(sum(lap.sector_times) - lap.lap_time) <= ADDS_UP
 
 
 def _untold(lap: Lap, reference: Lap, laps: Pair | None, *, traces: bool) -> Iterator[str]:

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -122,6 +122,33 @@ _SHARES = _shares()
 _SHARES_HERE = 1 - _SHARES.sum(axis=3)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MixtureArrays:
+    """All that an answer of an `ExpertMixture` rests on, for those who compute it elsewhere.
+
+    What follows the arrays is the same for all mixtures; their order is that of the terms and kinds above.
+    """
+
+    pace: LapHistory
+    recent: LapHistory
+    theta: NDArray[np.float32]  # (20, speakers, terms), what each term counts for those who speak at a mark
+    trust: NDArray[np.float32]  # (20, speakers)
+    coefficients: Floats  # (20, clues)
+    correction: float
+    shares: NDArray[np.float32] = field(default_factory=lambda: _SHARES)
+    shares_here: NDArray[np.float32] = field(default_factory=lambda: _SHARES_HERE)
+    floors: NDArray[np.float32] = field(default_factory=lambda: _FLOORS[:, 0, 0])
+    time_floors: NDArray[np.float32] = field(default_factory=lambda: _TIME_FLOORS[:, 0, 0])
+    narrow: float = _NARROW
+    unlike: float = _UNLIKE
+    far: float = _FAR
+    another_pace: float = _ANOTHER_PACE
+    forgotten: float = _FORGOTTEN
+    middle: tuple[float, float] = _MIDDLE
+    slack: float = _SLACK
+    clue_limit: float = _CLUE_LIMIT
+
+
 class ExpertMixture(base.Regressor):
     """Lap time from the laps most like the one being driven, by experts that are trusted by their record.
 
@@ -207,6 +234,17 @@ class ExpertMixture(base.Regressor):
             pace = pace.with_recent(recent, now.facts[0])
             pace = pace.only(pace.lap_time <= _limit(pace))
         return [float(answer) for answer in self._answers(now, pace)]
+
+    def arrays(self) -> MixtureArrays:
+        """What the answers rest on; not to be changed."""
+        return MixtureArrays(
+            pace=self._pace,
+            recent=self._recent,
+            theta=_THETA[self._speakers],
+            trust=self._trust,
+            coefficients=self._correction.coefficients,
+            correction=self.correction,
+        )
 
     def _answers(self, now: Moments, pace: LapHistory) -> Floats:
         """The answers in seconds; points of the same part of the lap go together."""

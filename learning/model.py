@@ -1,23 +1,26 @@
 """The whole of one lineage's model, whatever its type: it tests itself on each lap, then learns it."""
 
 import abc
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from river import stats
 
-from learning.errors import NothingToLearn
+from learning.drift import DriftWatch, LapMark
+from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
 from learning.laps import Lap, SessionLaps
 from learning.moments import conditions_of, is_wet, situation_of
-from learning.scores import LapTest, Report, Score
+from learning.scores import LapError, LapTest, Report, Score
 
 __all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
 
 OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
+_ERRORS = 400  # laps whose errors are remembered one by one, to compare models lap by lap
 _GIVEN = ("outing", "session", "previous_lap")  # known of a lap of a session, not a field of a prediction
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
@@ -47,6 +50,10 @@ class Context(abc.ABC):
     @abc.abstractmethod
     def laps_learned(self) -> int:
         """As the estimator itself counts them."""
+
+    def described(self) -> dict[str, Any]:
+        """What a reader may like to know besides, times in seconds."""
+        return {}
 
 
 class Estimator(Protocol):
@@ -91,6 +98,8 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         self.sessions_learned = 0
         self._estimator = estimator
         self._contexts: dict[ContextKey, ContextT] = {}  # the one learned last is last
+        self._drift_watches: dict[ContextKey, DriftWatch] = {}
+        self._errors: deque[LapError] = deque(maxlen=_ERRORS)
         self._laps_dropped = 0
         self._outings = 0
         self._mean = stats.Mean()
@@ -107,6 +116,11 @@ class RacingModel(abc.ABC, Generic[ContextT]):
     def laps_learned(self) -> int:
         """How many laps the estimators have learned, by their own counts."""
         return self._laps_dropped + sum(context.laps_learned for context in self._contexts.values())
+
+    @property
+    def errors(self) -> tuple[LapError, ...]:
+        """The errors made on the last laps at pace, each before its lap was learned, oldest first."""
+        return tuple(self._errors)
 
     @property
     def mean(self) -> float:
@@ -168,10 +182,30 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             self._count_influence(context, session, lap)
         self._latest.add(test)
         self._total.add(test)
+        self._watch(key, lap, test)
         self._learn(context, session, lap)
         self._mean.update(test.truth if test else self._truth(lap))
         if len(self._contexts) > _CONTEXTS:
-            self._laps_dropped += self._contexts.pop(next(iter(self._contexts))).laps_learned
+            dropped = next(iter(self._contexts))
+            self._laps_dropped += self._contexts.pop(dropped).laps_learned
+            self._drift_watches.pop(dropped, None)
+
+    def _watch(self, key: ContextKey, lap: Lap, test: LapTest | None) -> None:
+        """Keeps the error of a lap at pace, and notes whether the pace has drifted by it."""
+        if test is None or not test.at_pace:
+            return
+        mark = LapMark(session=self.sessions_learned, lap=lap.number)
+        self._errors.append({**mark, "error": abs(test.truth - test.predicted)})
+        watch = self._drift_watches.setdefault(key, DriftWatch())
+        x = conditions_of(lap) | {"outing": self._outing(lap)}
+        drift = watch.update(x, self._watched(test), lap_time=test.truth, mark=mark)
+        if drift:
+            self._latest.note(drift)
+            self._total.note(drift)
+
+    def _watched(self, test: LapTest) -> float:
+        """What drift is looked for in, in seconds: of a model that adapts within a few laps the lap time."""
+        return test.truth
 
     def score_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
         """Predicts each fitting lap without learning; neither model nor references move."""
@@ -260,6 +294,45 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             )
             for x, values, interval in zip(rows, answers, intervals, strict=True)
         ]
+
+    def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
+        """What was learned last, of a car where one is named.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the cars that are known.
+        NothingToLearn
+        """
+        if not self._contexts:
+            raise NothingToLearn("the model has learned no lap yet")
+        for key, context in reversed(self._contexts.items()):
+            if car_model in (None, key.car_model):
+                return key, context
+        known = sorted({key.car_model for key in self._contexts} - {""})
+        choices = f"must be one of {', '.join(known)}" if known else "no lap was driven in a car with a name"
+        raise InvalidInput(f"the model has learned no lap of {car_model!r}", carModel=[choices])
+
+    def described(self) -> dict[str, Any]:
+        """What was learned, in figures that mean something to a driver; the context learned last is first."""
+        newest_first = reversed(self._contexts.items())
+        return {
+            "sessions": self.sessions_learned,
+            "laps": self.laps_learned,
+            "meanLapTime": self.mean if self.laps_learned else None,
+            "contexts": [self._described(key, context) for key, context in newest_first],
+        }
+
+    def _described(self, key: ContextKey, context: ContextT) -> dict[str, Any]:
+        laps, where = context.laps_learned, "wet" if key.wet else "dry"
+        return {
+            "summary": f"{laps} laps of {key.car_model or 'a car without a name'} on a {where} track",
+            "carModel": key.car_model or None,
+            "wet": key.wet,
+            "lapsLearned": laps,
+            **context.described(),
+            "nextLap": self._values(context, {}),
+        }
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""

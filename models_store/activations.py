@@ -19,14 +19,20 @@ class ActivationCause(StrEnum):
 
     TRAINED = "trained"  # a training job made it
     CHOSEN = "chosen"  # its driver activated it
+    RETRAINED = "retrained"  # after drift it was trained anew and did better
     PROMOTED = "promoted"  # its driver ended a live experiment by it
     WON = "won"  # a live experiment that promotes by itself found it better
+    IMPORTED = "imported"  # its driver brought it in from a file
     INHERITED = "inherited"  # the active version was removed and this one was next
 
     @property
     def by(self) -> str:
         """Who decided: the driver or the platform."""
-        return "driver" if self in (ActivationCause.CHOSEN, ActivationCause.PROMOTED) else "platform"
+        chosen = (ActivationCause.CHOSEN, ActivationCause.PROMOTED, ActivationCause.IMPORTED)
+        return "driver" if self in chosen else "platform"
+
+
+_BY_JOBS = (ActivationCause.TRAINED, ActivationCause.RETRAINED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,7 @@ class Activations:
             previous_version=before["modelVersion"] if before else None,
             cause=why.cause,
             reason=why.reason,
-            job_id=version.job_id if why.cause is ActivationCause.TRAINED else None,
+            job_id=version.job_id if why.cause in _BY_JOBS else None,
             created_at=at,
         )
         self._activations.insert_one(to_document(entry), session=tx)

@@ -107,6 +107,11 @@ class ModelRegistry:
             found = self._lineages.find_one({"_id": key.id})
         return from_document(Lineage, found) if found else None
 
+    def find_twin(self, key: LineageKey, sha256: str, *, tx: ClientSession) -> Version | None:
+        """A version of the lineage with this very binary."""
+        found = self._versions.find_one(of_lineage(key) | {"sha256": sha256}, session=tx)
+        return from_document(Version, found) if found else None
+
     def active_among(self, lineage_ids: Collection[str], *, tx: ClientSession | None = None) -> set[str]:
         """Those of the lineages that have an active version."""
         query = {"_id": {"$in": list(lineage_ids)}, "activeModelId": {"$ne": None}}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from app.mongo import connect
 from app.settings import Settings
-from app.stores.queue import DELIVER, RUN_JOB, SWEEP, TIDY
+from app.stores.queue import DELIVER, RETRAIN, RUN_JOB, SWEEP, TIDY
 from workers import celery
 
 if TYPE_CHECKING:
@@ -49,6 +49,12 @@ def sweep() -> None:
 def tidy() -> None:
     """Removes files that belong to no version and no session."""
     container().platform.tidy()
+
+
+@celery.task(name=RETRAIN)  # type: ignore[untyped-decorator]
+def retrain() -> None:
+    """Starts the retrainings that drift has made due."""
+    container().retraining.sweep()
 
 
 @celery.task(name=DELIVER)  # type: ignore[untyped-decorator]

@@ -11,6 +11,7 @@ from marshmallow.validate import Length, Range
 from werkzeug.exceptions import BadRequest
 
 from app.api.requests import parsed_json
+from app.domain import iso
 
 ID = "[0-9a-f]{24}"
 EXAMPLE_ID = "6655f0c2a4b1c2d3e4f50617"
@@ -155,11 +156,7 @@ class Utc(fields.DateTime):
         super().__init__(metadata={"example": "2026-02-11T09:30:00.000Z"}, **kwargs)
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
-        return (
-            value
-            if value is None
-            else value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        return None if value is None else iso(value)
 
 
 class Day(fields.Date):
@@ -218,7 +215,7 @@ class Setup(fields.Dict):
 class Rows(fields.Raw):
     """Rows of telemetry as JSON objects, or with `or_one`, of a model's input, a single one too.
 
-    Input may hold mappings, such as a setup. It is checked in a loop, for there are many rows.
+    Input may hold mappings, such as a setup or its bounds. It is checked in a loop, for there are many rows.
 
     Loads a tuple of dicts.
     """
@@ -289,5 +286,5 @@ def _wrong_in(row: Any, *, mappings: bool) -> dict[str, list[str]] | list[str]:
     return {
         name: ["Not a number, a text, or a list of these."]
         for name, value in row.items()
-        if not is_plain(value) or (isinstance(value, dict) and not mappings)
+        if not is_plain(value, depth=2 if mappings else 1) or (isinstance(value, dict) and not mappings)
     }

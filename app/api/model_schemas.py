@@ -184,6 +184,30 @@ class ActivationSchema(CamelSchema):
     created_at = Utc(required=True)
 
 
+class LineageSettingsSchema(CamelSchema):
+    automatic_retraining = Flag(required=True)
+
+
+class DriftSchema(CamelSchema):
+    model_id = Id(required=True)
+    detected_at = Utc(required=True)
+    session_id = Id(required=True)
+    lap = fields.Integer(required=True, metadata={"example": 14})
+    began_session_id = Id(required=True)
+    began_lap = fields.Integer(required=True, metadata={"example": 8})
+    direction = fields.String(required=True, metadata={"example": "slower"})
+    size = fields.Float(required=True, metadata={"example": 1.04, "description": "seconds a lap"})
+    job_id = Id(required=True, allow_none=True)
+
+
+class LineageStateSchema(CamelSchema):
+    track_name = TrackName(required=True)
+    model_type = fields.Enum(ModelType, by_value=True, required=True)
+    automatic_retraining = Flag(required=True)
+    drift = fields.Nested(DriftSchema, required=True, allow_none=True)
+    retrain_after = Utc(required=True, allow_none=True)
+
+
 class MetricsSchema(CamelSchema):
     model_id = Id(required=True)
     model_version = fields.String(required=True, metadata={"example": "1.0.3"})

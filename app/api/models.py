@@ -16,6 +16,8 @@ from app.api.model_schemas import (
     CompareSchema,
     HistorySchema,
     IncrementSchema,
+    LineageSettingsSchema,
+    LineageStateSchema,
     MetricsSchema,
     PredictionSchema,
     PredictSchema,
@@ -29,6 +31,8 @@ from app.domain import (
     CompareRequest,
     IncrementRequest,
     Job,
+    Lineage,
+    LineageKey,
     ModelType,
     Page,
     PredictRequest,
@@ -156,6 +160,20 @@ def list_activations(query: dict[str, Any], track_name: str, model_type: str) ->
     return services().models.activations(user_id(), track_name, ModelType(model_type), **query)
 
 
+@bp.operation("GET", f"/ai-model/lineage-settings/{LINEAGE}", answer=LineageStateSchema)
+def get_lineage_settings(track_name: str, model_type: str) -> Lineage:
+    """Whether a lineage is retrained by itself after drift, the newest drift, and when the next may begin."""
+    return services().retraining.settings(_lineage(track_name, model_type))
+
+
+@bp.operation(
+    "PUT", f"/ai-model/lineage-settings/{LINEAGE}", json=LineageSettingsSchema, answer=LineageStateSchema
+)
+def set_lineage_settings(body: dict[str, bool], track_name: str, model_type: str) -> Lineage:
+    """Turn automatic retraining of a lineage on or off."""
+    return services().retraining.set_automatic(_lineage(track_name, model_type), **body)
+
+
 @bp.operation("GET", "/ai-model/<id:id>", answer=VersionSchema)
 def get_version(id: str) -> Version:
     """One version."""
@@ -178,3 +196,7 @@ def remove_version(id: str) -> None:
 def activate(body: dict[str, str], id: str) -> Version:
     """Make a version the active one, back or forward; with `expectedActiveId` only in the place of that."""
     return services().models.activate(user_id(), id, **body)
+
+
+def _lineage(track_name: str, model_type: str) -> LineageKey:
+    return LineageKey(user_id=user_id(), track_name=track_name, model_type=ModelType(model_type))

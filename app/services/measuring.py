@@ -6,8 +6,8 @@ from app.domain import Job, Session, Version
 from app.errors import SessionNotFound
 from app.services.attempts import Steps
 from app.services.comparing import Measured, comparison, scored
+from app.services.lessons import Lessons
 from app.services.webhooks import Webhooks
-from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning.errors import NothingToLearn
@@ -26,14 +26,14 @@ class Measuring:
         registry: ModelRegistry,
         models: ModelStore,
         jobs: JobStore,
-        status: JobStatusStore,
+        lessons: Lessons,
         webhooks: Webhooks,
     ) -> None:
         self._sessions = sessions
         self._registry = registry
         self._models = models
         self._jobs = jobs
-        self._status = status
+        self._lessons = lessons
         self._webhooks = webhooks
 
     def validate(self, job: Job) -> Job:
@@ -41,7 +41,7 @@ class Measuring:
         version = self._registry.get_version(job.user_id, job.parameters["modelId"])
         model = self._models.load(version)
         sessions = self._present(job)
-        steps = Steps(job, self._jobs, self._status, total_laps(sessions))
+        steps = self._lessons.steps(job, sessions)
         reports = {}
         for session in sessions.values():
             reports[session.id] = model.score_session(
@@ -61,7 +61,7 @@ class Measuring:
         """Measures several versions on the same laps; a lap counts once a version in the progress."""
         versions = [self._registry.get_version(job.user_id, one) for one in job.parameters["modelIds"]]
         sessions = self._present(job)
-        steps = Steps(job, self._jobs, self._status, len(versions) * total_laps(sessions))
+        steps = self._lessons.steps(job, sessions, passes=len(versions))
         measured = [self._measured(version, sessions, steps) for version in versions]
         result = comparison(measured, level=job.parameters["level"])
         result["missingSessionIds"] = _missing(job, sessions)
@@ -97,11 +97,6 @@ class Measuring:
         if not found:
             raise SessionNotFound("the sessions were removed before they were measured")
         return {session_id: found[session_id] for session_id in job.session_ids if session_id in found}
-
-
-def total_laps(sessions: dict[str, Session]) -> int:
-    """Valid laps of all sessions together."""
-    return sum(session.valid_laps_count for session in sessions.values())
 
 
 def _missing(job: Job, sessions: dict[str, Any]) -> list[str]:

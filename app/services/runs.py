@@ -5,14 +5,12 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.domain import Job, JobKind, Lineage, Session, Version, key_of, next_version
+from app.domain import Job, JobKind, Lineage, Version, key_of, next_version
 from app.errors import (
     JobCancelled,
     LapwiseError,
@@ -22,39 +20,23 @@ from app.errors import (
     SessionNotFound,
     Unavailable,
 )
-from app.services.attempts import Steps, described, retry_delay
-from app.services.measuring import Measuring, total_laps
+from app.services.attempts import described, retry_delay
+from app.services.challenges import Challenges
+from app.services.lessons import Learned, Lessons
+from app.services.measuring import Measuring
+from app.services.retraining import Retraining
 from app.services.trials import PASSES, Grown, Trials
 from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
-from app.stores.sessions import SessionStore
 from learning.errors import LearningError, NothingToLearn
-from learning.model import RacingModel, Report
+from learning.model import RacingModel
 from learning.zoo import create_model
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore, Training
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What became of a job's sessions."""
-
-    reports: Mapping[str, Report]  # by session id, of those learned, in order
-    skipped: tuple[str, ...] = ()  # learned by the base version already
-    missing: tuple[str, ...] = ()  # removed since the job was asked for
-    unusable: Mapping[str, str] | None = None  # why, by session id
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "learnedSessionIds": list(self.reports),
-            "skippedSessionIds": list(self.skipped),
-            "missingSessionIds": list(self.missing),
-            "unusableSessions": dict(self.unusable or {}),
-        }
 
 
 class Runs:
@@ -63,7 +45,7 @@ class Runs:
     def __init__(
         self,
         *,
-        sessions: SessionStore,
+        lessons: Lessons,
         registry: ModelRegistry,
         models: ModelStore,
         measuring: Measuring,
@@ -72,9 +54,11 @@ class Runs:
         status: JobStatusStore,
         queue: JobQueue,
         webhooks: Webhooks,
+        retraining: Retraining,
+        challenges: Challenges,
         attempts: int,
     ) -> None:
-        self._sessions = sessions
+        self._lessons = lessons
         self._registry = registry
         self._models = models
         self._measuring = measuring
@@ -83,6 +67,8 @@ class Runs:
         self._status = status
         self._queue = queue
         self._webhooks = webhooks
+        self._retraining = retraining
+        self._challenges = challenges
         self._attempts = attempts
 
     def run(self, job_id: str) -> None:
@@ -110,8 +96,12 @@ class Runs:
                 self._wake_next(job)
 
     def _perform(self, job: Job) -> Job:
-        measure = {JobKind.VALIDATE: self._measuring.validate, JobKind.COMPARE: self._measuring.compare}
-        return measure.get(job.kind, self._train)(job)
+        others = {
+            JobKind.VALIDATE: self._measuring.validate,
+            JobKind.COMPARE: self._measuring.compare,
+            JobKind.RETRAIN: self._challenges.run,
+        }
+        return others.get(job.kind, self._train)(job)
 
     def _train(self, job: Job) -> Job:
         started = time.monotonic()
@@ -123,9 +113,9 @@ class Runs:
         if base and not wanted:
             return self._nothing_new(job, base, Learned(reports={}, skipped=skipped))
         model = self._models.load_copy(base) if base else self._fresh_model(job)
-        sessions = self._sessions.find_all(job.user_id, wanted)
-        steps = Steps(job, self._jobs, self._status, total_laps(sessions) * (PASSES if trial else 1))
-        learned = self._learn(steps, model, sessions, wanted, skipped)
+        sessions = self._lessons.find(job, wanted)
+        steps = self._lessons.steps(job, sessions, passes=PASSES if trial else 1)
+        learned = self._lessons.learn(steps, model, sessions, wanted, skipped)
         job = steps.job
         if not learned.reports:
             return self._nothing_learned(job, base, learned)
@@ -141,7 +131,7 @@ class Runs:
                 parent=base,
                 job=job,
                 session_ids=(*(base.training_session_ids if base else ()), *learned.reports),
-                validation=_validation(job, learned),
+                validation=learned.validation() if job.parameters.get("validateModel", True) else None,
                 duration=time.monotonic() - started,
             ),
         )
@@ -166,27 +156,6 @@ class Runs:
             job.model_type, job.parameters.get("algorithm"), job.parameters.get("hyperparameters") or {}
         )
 
-    def _learn(
-        self,
-        steps: Steps,
-        model: RacingModel[Any],
-        sessions: Mapping[str, Session],
-        wanted: Sequence[str],
-        skipped: tuple[str, ...],
-    ) -> Learned:
-        reports: dict[str, Report] = {}
-        unusable = {}
-        for session in (sessions[session_id] for session_id in wanted if session_id in sessions):
-            try:
-                reports[session.id] = model.learn_session(
-                    self._sessions.decoded_laps(session), on_lap=steps.on_lap
-                )
-            except NothingToLearn as exc:
-                unusable[session.id] = exc.message
-            steps.next_session(session.valid_laps_count)
-        missing = tuple(session_id for session_id in wanted if session_id not in sessions)
-        return Learned(reports=reports, skipped=skipped, missing=missing, unusable=unusable)
-
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
             return self._nothing_new(job, base, learned)
@@ -206,6 +175,8 @@ class Runs:
 
         def write(tx: ClientSession) -> Job:
             added = self._add(version, grown, expected_revision, tx)
+            if job.automatic or version.parent_id:
+                self._retraining.note(version, learned, tx=tx)
             return self._succeed(job, version, learned, added, tx=tx)
 
         try:
@@ -264,9 +235,10 @@ class Runs:
         if job.lineage_id is None:
             return
         try:
+            self._retraining.consider(key_of(job))
             waiting = self._jobs.next_queued(job.lineage_id)
         except Unavailable:
-            return  # the sweep wakes it once MongoDB is back
+            return  # the sweeps see to both once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
 
@@ -276,12 +248,3 @@ def _split(job: Job, base: Version | None) -> tuple[tuple[str, ...], tuple[str, 
     known = set(base.training_session_ids) if base else set()
     skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
     return skipped, tuple(session_id for session_id in job.session_ids if session_id not in known)
-
-
-def _validation(job: Job, learned: Learned) -> dict[str, Any] | None:
-    if not job.parameters.get("validateModel", True):
-        return None
-    merged = Report.merged(tuple(learned.reports.values()))
-    return merged.as_dict() | {
-        "sessions": {session_id: report.as_dict() for session_id, report in learned.reports.items()}
-    }

@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -11,7 +11,7 @@ import structlog
 from pymongo.client_session import ClientSession
 
 from app.destinations import checked_url
-from app.domain import Job, JobStatus, Page, Version, new_id, utc_now
+from app.domain import Job, JobStatus, Page, Version, iso, new_id, utc_now
 from app.errors import DestinationRefused, Invalid, TooManyWebhooks, Unavailable, WebhookDisabled
 from app.mongo import Client, field_key, in_transaction
 from app.stores.accounts import Users
@@ -24,17 +24,10 @@ J = TypeVar("J", bound=Job | None)
 HOOKS_OF_ONE_DRIVER = 10
 TEST = "webhook.test"
 ENDS = {JobStatus.SUCCEEDED: HookEvent.JOB_SUCCEEDED, JobStatus.FAILED: HookEvent.JOB_FAILED}
-_JOB: tuple[str, ...] = (
-    "id",
-    "kind",
-    "status",
-    "model_type",
-    "track_name",
-    "session_ids",
-    "model_id",
-    "model_version",
+_JOB = tuple(
+    "id kind status model_type track_name session_ids model_id model_version result error attempts "
+    "queued_at started_at finished_at".split()
 )
-_JOB += ("result", "error", "attempts", "queued_at", "started_at", "finished_at")
 log = structlog.get_logger()
 
 
@@ -216,5 +209,5 @@ def _delivery(hook: Webhook, event: str, data: Mapping[str, Any]) -> Delivery:
 
 def _text(value: Any) -> str:
     if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(value)
     raise TypeError(f"{type(value).__name__} does not belong into a notification")

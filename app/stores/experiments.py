@@ -48,7 +48,7 @@ class ExperimentStore:
             raise ExperimentNotFound
         return from_document(Experiment, found)
 
-    def newest_of(self, user_id: str, model_id: str, *, tx: ClientSession | None = None) -> Experiment:
+    def newest_of(self, user_id: str, model_id: str) -> Experiment:
         """The newest experiment of a driver that a version takes or took part in, on either side.
 
         Raises
@@ -56,9 +56,9 @@ class ExperimentStore:
         ExperimentNotFound
         """
         sides = [{"incumbentIds": model_id}, {"challengerIds": model_id}]
-        with errors_translated(tx):
+        with errors_translated():
             found = self._experiments.find_one(
-                {"userId": user_id, "$or": sides}, sort=[("startedAt", -1), ("_id", -1)], session=tx
+                {"userId": user_id, "$or": sides}, sort=[("startedAt", -1), ("_id", -1)]
             )
         if found is None:
             raise ExperimentNotFound

@@ -279,6 +279,12 @@ class JobStore:
         listed = [model_id for parameters in asked for model_id in parameters.get("modelIds") or ()]
         return {model_id for model_id in (*named, *listed) if model_id}
 
+    def has_unfinished(self, lineage_id: str, kind: JobKind, *, tx: ClientSession) -> bool:
+        """Whether a lineage has a job of a kind that has not ended."""
+        going = {"$in": [_QUEUED, _RUNNING]}
+        query = {"lineageId": lineage_id, "kind": kind.value, "status": going}
+        return self._jobs.find_one(query, {"_id": 1}, session=tx) is not None
+
     def answers(self) -> bool:
         """Whether MongoDB answers at once."""
         return answers(self._jobs.database.client)

@@ -15,6 +15,7 @@ RUN_JOB = "lapwise.run_job"
 SWEEP = "lapwise.sweep"
 TIDY = "lapwise.tidy"
 DELIVER = "lapwise.deliver"
+RETRAIN = "lapwise.retrain"
 REDIS_OPTIONS = {
     "socket_timeout": 5.0,
     "socket_connect_timeout": 3.0,

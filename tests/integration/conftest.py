@@ -16,7 +16,7 @@ from tests.integration.drivers import Driver, NewDriver
 
 @pytest.fixture
 def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]], tmp_path: Path) -> Settings:
-    """Settings of a platform of its own: a database for this test, and an empty Redis."""
+    """Settings of a platform of its own: an empty database, and an empty Redis."""
     with Redis.from_url(redis_url) as redis:
         redis.flushall()
     return Settings(
@@ -31,13 +31,13 @@ def settings(mongo_url: str, redis_url: str, database: Database[dict[str, Any]],
 
 
 @pytest.fixture
-def platform(settings: Settings) -> Iterator[Container]:
+def container(settings: Settings) -> Iterator[Container]:
     """All services, with nobody to run the jobs but the test."""
     with build_container(replace(settings, login_rate_limit="10000 per minute")) as built:
         yield built
 
 
 @pytest.fixture
-def new_driver(platform: Container, tmp_path: Path) -> NewDriver:
+def new_driver(container: Container, tmp_path: Path) -> NewDriver:
     """Opens an account by a driver's name and signs in."""
-    return lambda name: Driver(platform, tmp_path, name)
+    return lambda name: Driver(container, tmp_path, name)

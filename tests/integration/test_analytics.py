@@ -32,11 +32,11 @@ def counted(driver: Driver) -> dict[str, Any]:
 
 
 def test_predictions_are_counted_by_day_and_type_with_rows_and_latency(
-    driver: Driver, platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for at, rows, seconds in ((FIRST, 1, 0.002), (FIRST, 30, 0.004), (LAST, 5, 0.1)):
         monkeypatch.setattr(usage_service, "utc_now", lambda: at)  # noqa: B023  # called at once
-        platform.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, rows, seconds)
+        container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, rows, seconds)
     report = driver.get("/analytics/usage?from=2026-02-01&to=2026-02-04")
     days = [(day["date"], day["predictions"].get(LAP_TIME)) for day in report["days"]]
     assert [date for date, _ in days] == ["2026-02-01", "2026-02-02", "2026-02-03", "2026-02-04"]
@@ -66,8 +66,8 @@ def test_predictions_through_http_are_there_at_once_and_stay_the_drivers_own(
     assert counted(new_driver("lewis")) == {}
 
 
-def test_what_a_process_left_is_counted_by_the_next(driver: Driver, platform: Container) -> None:
-    with build_container(platform.settings) as another:
+def test_what_a_process_left_is_counted_by_the_next(driver: Driver, container: Container) -> None:
+    with build_container(container.settings) as another:
         for _ in range(5):
             another.usage.count(driver.id, ModelType.SECTOR_ANALYSIS, 2, 0.001)
         assert counted(driver) == {}, "it is alive and will count them itself"
@@ -75,29 +75,29 @@ def test_what_a_process_left_is_counted_by_the_next(driver: Driver, platform: Co
 
 
 def test_a_file_that_was_counted_but_not_removed_counts_no_second_time(
-    driver: Driver, platform: Container, tmp_path: Path
+    driver: Driver, container: Container, tmp_path: Path
 ) -> None:
-    platform.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
-    platform.usage.close()
-    [path] = (platform.settings.data_dir / "usage").iterdir()
+    container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
+    container.usage.close()
+    [path] = (container.settings.data_dir / "usage").iterdir()
     shutil.copy(path, tmp_path / path.name)
-    platform.usage.flush()
+    container.usage.flush()
     shutil.copy(tmp_path / path.name, path)  # as if the process had died before it could remove it
-    platform.usage.flush()
+    container.usage.flush()
     assert counted(driver)[LAP_TIME]["requests"] == 1
     assert not path.exists()
 
 
 def test_what_could_not_be_added_up_is_added_later(
-    driver: Driver, platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    platform.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
+    container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
     with monkeypatch.context() as patched:
         patched.setattr(usage_service, "in_transaction", away)
         with pytest.raises(Unavailable):
-            platform.usage.flush()
+            container.usage.flush()
         assert driver.status("GET", "/analytics/usage") == 503
-    platform.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
+    container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
     assert counted(driver)[LAP_TIME]["requests"] == 2
 
 
@@ -106,10 +106,10 @@ def away(*_: Any) -> None:
 
 
 def test_many_containers_flushing_at_once_count_each_prediction_once(
-    driver: Driver, platform: Container
+    driver: Driver, container: Container
 ) -> None:
     def predict(_: int) -> None:
-        with build_container(platform.settings) as another:
+        with build_container(container.settings) as another:
             for _ in range(50):
                 another.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
                 another.usage.flush()
@@ -120,11 +120,11 @@ def test_many_containers_flushing_at_once_count_each_prediction_once(
 
 
 def test_a_driver_who_has_left_is_not_counted_any_more(
-    driver: Driver, platform: Container, new_driver: NewDriver, database: Documents
+    driver: Driver, container: Container, new_driver: NewDriver, database: Documents
 ) -> None:
     lewis = new_driver("lewis")
     for user_id in (driver.id, lewis.id):
-        platform.usage.count(user_id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
+        container.usage.count(user_id, ModelType.LAP_TIME_PREDICTION, 1, 0.001)
     assert driver.status("DELETE", "/auth/me") == 204
     assert counted(lewis)[LAP_TIME]["requests"] == 1
     assert database["usage"].distinct("userId") == [lewis.id]
@@ -168,16 +168,16 @@ def test_improvement_compares_a_lineages_versions_over_the_days(driver: Driver, 
 
 
 def test_the_thread_of_a_web_process_counts_by_itself_and_tells_its_listener(
-    driver: Driver, platform: Container, database: Documents, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, container: Container, database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(usage_service, "FLUSH_SECONDS", 0.01)
     heard: list[int] = []
-    thread = platform.usage.start(lambda record: heard.append(record.rows))
-    platform.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 7, 0.001)
+    thread = container.usage.start(lambda record: heard.append(record.rows))
+    container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, 7, 0.001)
     end = utc_now() + timedelta(seconds=8)
     while database["usage"].count_documents({"userId": driver.id}) == 0:
         assert utc_now() < end
-    platform.usage.close()
+    container.usage.close()
     thread.join(5)
     assert not thread.is_alive()
     assert heard == [7]

@@ -1,6 +1,5 @@
 """Analyses of laps through HTTP, on a real MongoDB and a real Redis."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,11 @@ from flask.testing import FlaskClient
 from pymongo.database import Database
 
 from app import create_app
-from app.container import Container, build_container
+from app.container import Container
 from app.domain import NewSession
-from app.settings import Settings
 from tests.factories import TRACK, session_file
 
 Found = dict[str, Any]
-
-
-@pytest.fixture
-def container(settings: Settings) -> Iterator[Container]:
-    with build_container(settings) as built:
-        yield built
 
 
 def registered(container: Container, email: str) -> tuple[FlaskClient, str]:

@@ -193,12 +193,12 @@ def test_a_repeated_request_answers_the_same_job(driver: Driver, versions: tuple
 
 
 def test_a_comparison_is_cancelled_in_mid_work(
-    driver: Driver, versions: tuple[str, str], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, versions: tuple[str, str], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "RENEW_SECONDS", 0.0)
     body = {"modelIds": [*versions], "sessionIds": uploaded(driver, 802)}
     job = driver.call("POST", "/ai-model/compare", body, status=202)
-    measuring = platform.runs._measuring
+    measuring = container.runs._measuring
     measured = measuring._measured
 
     def cancel_then_measure(*arguments: Any) -> Any:
@@ -222,7 +222,7 @@ def test_a_comparison_of_what_was_removed_meanwhile_fails_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("model_type", "algorithm"), [("sector_analysis", "linear"), ("setup_optimization", "bayesian_linear")]
+    ("model_type", "algorithm"), [("sector_analysis", "linear"), ("setup_optimization", "bayesian_additive")]
 )
 def test_every_model_type_is_compared_by_the_laps_it_predicts(
     driver: Driver, model_type: str, algorithm: str

@@ -18,15 +18,14 @@ LINEAR = {"algorithm": "linear", "hyperparameters": {"learning_rate": 0.05}}
 Found = dict[str, Any]
 
 
-@pytest.fixture
-def container(platform: Container, monkeypatch: pytest.MonkeyPatch) -> Container:
-    """The platform, in which every process knows of an experiment at once."""
+@pytest.fixture(autouse=True)
+def seen_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every process knows of an experiment at once."""
     monkeypatch.setattr(experiments_module, "SEEN_WITHIN", 0.0)
-    return platform
 
 
 @pytest.fixture
-def driver(container: Container, new_driver: NewDriver) -> Driver:
+def driver(new_driver: NewDriver) -> Driver:
     return new_driver("ann")
 
 
@@ -130,8 +129,9 @@ def test_an_upload_scores_both_sides_before_it_grows_both(
 def errors_of(container: Container, driver: Driver, model_id: str, session_id: str) -> list[float]:
     """What the stored version says of the session's laps, asked outside of any experiment."""
     runs = container.runs
+    sessions = runs._lessons._sessions
     version = container.models.get(driver.id, model_id)
-    laps = runs._sessions.decoded_laps(runs._sessions.get(driver.id, session_id))
+    laps = sessions.decoded_laps(sessions.get(driver.id, session_id))
     return [lap.error or 0.0 for lap in scored(runs._models.load(version), laps)[0]]
 
 
@@ -181,9 +181,13 @@ def test_a_challenger_promoted_later_catches_up_with_what_came_since(
     assert set(driver.active()["trainingSessionIds"][1:]) == {*sessions, *since}
 
 
-def test_a_challenger_is_promoted_in_one_call(driver: Driver, sides: tuple[str, str]) -> None:
+def test_a_challenger_is_promoted_in_one_call(
+    driver: Driver, sides: tuple[str, str], container: Container
+) -> None:
     start(driver, sides)
+    driver.call("POST", "/webhooks", {"url": "https://example.org/"}, status=201)
     promoted = driver.call("POST", f"/ai-model/{sides[0]}/experiment/promote")
+    assert container.redis.llen("lapwise-courier") == 1, "the courier is told at once"
     assert (promoted["status"], promoted["reason"], promoted["promotedId"]) == (
         "ended",
         "promoted",
@@ -361,7 +365,7 @@ def test_a_session_is_scored_once_though_its_job_ran_twice(
     after = shown(driver, sides[0])
     assert [score["sessionId"] for score in after["scores"]] == job["sessionIds"]
     assert history(driver) == ["1.0.0", "2.0.0", "2.0.1", "2.0.2"]
-    files = container.runs._sessions._sessions.database["models.files"]
+    files = container.mongo_client[container.settings.database]["models.files"]
     assert files.count_documents({}) == 4, "the slow worker's binaries are gone"
 
 
@@ -369,7 +373,7 @@ def test_an_experiment_that_starts_in_mid_training_is_heeded_by_it(
     driver: Driver, sides: tuple[str, str], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (job,) = driver.upload(802)["jobs"]
-    learn, started = container.runs._learn, []
+    learn, started = container.runs._lessons.learn, []
 
     def start_meanwhile(*arguments: Any) -> Any:
         outcome = learn(*arguments)
@@ -377,7 +381,7 @@ def test_an_experiment_that_starts_in_mid_training_is_heeded_by_it(
             started.append(start(driver, sides))
         return outcome
 
-    monkeypatch.setattr(container.runs, "_learn", start_meanwhile)
+    monkeypatch.setattr(container.runs._lessons, "learn", start_meanwhile)
     assert driver.run(job)["status"] == "queued"
     assert driver.run(job)["status"] == "succeeded"
     after = shown(driver, sides[0])
@@ -402,7 +406,7 @@ def test_an_experiment_that_ends_in_mid_training_lets_the_incumbent_learn_alone(
     assert history(driver) == ["1.0.0", "2.0.0", "2.0.1"]
     assert driver.active()["trainingSessionIds"][-1] == job["sessionIds"][0]
     assert shown(driver, sides[0])["scores"] == []
-    files = container.runs._sessions._sessions.database["models.files"]
+    files = container.mongo_client[container.settings.database]["models.files"]
     assert files.count_documents({}) == 3
 
 
@@ -411,14 +415,14 @@ def test_a_session_removed_in_mid_training_is_neither_scored_nor_learned(
 ) -> None:
     start(driver, sides)
     (job,) = driver.upload(802)["jobs"]
-    learn = container.runs._learn
+    learn = container.runs._lessons.learn
 
     def remove_meanwhile(*arguments: Any) -> Any:
         outcome = learn(*arguments)
         driver.ask("DELETE", f"/racing-session/{job['sessionIds'][0]}")
         return outcome
 
-    monkeypatch.setattr(container.runs, "_learn", remove_meanwhile)
+    monkeypatch.setattr(container.runs._lessons, "learn", remove_meanwhile)
     assert driver.run(job)["status"] == "queued"
     assert driver.run(job)["error"]["code"] == "session_not_found"
     after = shown(driver, sides[0])

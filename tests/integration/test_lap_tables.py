@@ -1,16 +1,14 @@
 """Files that name their track, car or drivers, and laps without telemetry, on real servers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
-from app.container import Container, build_container
+from app.container import Container
 from app.domain import NewSession, UploadStart, new_id
 from app.errors import Invalid, TraceNotFound
-from app.settings import Settings
 from learning.errors import InvalidTelemetry
 from tests.unit.learning.foreign_files import acc_results, ibt
 
@@ -18,12 +16,6 @@ DRIVER = new_id()
 LAPS = "driver,lap,lapTime\n" + "".join(
     f"{name},{number},{90 + number / 10}\n" for number in range(1, 5) for name in ("ANN", "BO")
 )
-
-
-@pytest.fixture
-def container(settings: Settings) -> Iterator[Container]:
-    with build_container(settings) as built:
-        yield built
 
 
 @pytest.fixture(autouse=True)

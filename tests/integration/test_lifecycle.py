@@ -138,22 +138,22 @@ def test_without_any_version_left_the_next_upload_starts_the_lineage_again(
 
 
 def test_a_training_whose_base_was_removed_fails_and_says_what_to_do(
-    driver: Driver, chain: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, chain: list[Version], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, _ = platform.sessions.add(driver.id, new_session(driver.folder, index=4), False)
+    session, _ = container.sessions.add(driver.id, new_session(driver.folder, index=4), False)
     asked = IncrementRequest(model_id=chain[1].id, session_ids=(session.id,))
-    job = platform.training.increment(driver.id, asked)
-    learn = platform.runs._learn
+    job = container.training.increment(driver.id, asked)
+    learn = container.runs._lessons.learn
 
     def remove_meanwhile(*arguments: Any) -> Any:
         outcome = learn(*arguments)
-        platform.models.remove(driver.id, chain[1].id)
+        container.models.remove(driver.id, chain[1].id)
         return outcome
 
-    monkeypatch.setattr(platform.runs, "_learn", remove_meanwhile)
-    platform.runs.run(job.id)
-    assert platform.jobs.get(driver.id, job.id).status is JobStatus.QUEUED, "the lineage had changed"
-    platform.runs.run(job.id)
+    monkeypatch.setattr(container.runs._lessons, "learn", remove_meanwhile)
+    container.runs.run(job.id)
+    assert container.jobs.get(driver.id, job.id).status is JobStatus.QUEUED, "the lineage had changed"
+    container.runs.run(job.id)
     failed = driver.get(f"/jobs/{job.id}")
     assert (failed["status"], failed["error"]["code"]) == ("failed", "model_not_found")
     assert "ask again" in failed["error"]["message"]
@@ -162,41 +162,41 @@ def test_a_training_whose_base_was_removed_fails_and_says_what_to_do(
 
 
 def test_an_automatic_training_whose_base_was_removed_grows_what_is_active_then(
-    driver: Driver, chain: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, chain: list[Version], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session, (job,) = platform.sessions.add(driver.id, new_session(driver.folder, index=4), True)
-    learn = platform.runs._learn
+    session, (job,) = container.sessions.add(driver.id, new_session(driver.folder, index=4), True)
+    learn = container.runs._lessons.learn
     removed: list[str] = []
 
     def remove_meanwhile(*arguments: Any) -> Any:
         outcome = learn(*arguments)
         if not removed:
-            platform.models.remove(driver.id, chain[2].id)
+            container.models.remove(driver.id, chain[2].id)
             removed.append(chain[2].id)
         return outcome
 
-    monkeypatch.setattr(platform.runs, "_learn", remove_meanwhile)
-    platform.runs.run(job.id)
-    platform.runs.run(job.id)
-    grown = platform.models.active(driver.id, TRACK, ModelType.LAP_TIME_PREDICTION)
+    monkeypatch.setattr(container.runs._lessons, "learn", remove_meanwhile)
+    container.runs.run(job.id)
+    container.runs.run(job.id)
+    grown = container.models.active(driver.id, TRACK, ModelType.LAP_TIME_PREDICTION)
     assert (grown.model_version, grown.parent_id) == ("1.0.3", chain[1].id)
     assert grown.training_session_ids == (*chain[1].training_session_ids, session.id)
 
 
 def test_removing_a_version_while_it_predicts_ends_in_an_answer_or_a_404(
-    driver: Driver, chain: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, chain: list[Version], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     *_, second, third = chain
-    load = platform.models._store.load
+    load = container.models._store.load
     removed: list[str] = []
 
     def remove_first(version: Version) -> Any:
         if version.id == third.id and not removed:
             removed.append(version.id)
-            platform.models.remove(driver.id, version.id)
+            container.models.remove(driver.id, version.id)
         return load(version)
 
-    monkeypatch.setattr(platform.models._store, "load", remove_first)
+    monkeypatch.setattr(container.models._store, "load", remove_first)
     answer = driver.predict()
     assert removed == [third.id]
     assert answer["modelId"] == second.id, "of the lineage there is always an active version"
@@ -205,15 +205,15 @@ def test_removing_a_version_while_it_predicts_ends_in_an_answer_or_a_404(
 
 
 @pytest.fixture
-def lost(driver: Driver, platform: Container) -> list[Version]:
+def lost(driver: Driver, container: Container) -> list[Version]:
     """A lineage with an active version and five challengers that never were active."""
     key = LineageKey(user_id=driver.id, track_name="monza", model_type=ModelType.LAP_TIME_PREDICTION)
-    registry = platform.runs._registry
+    registry = container.runs._registry
     versions = [a_version(f"1.0.{patch}", key) for patch in range(6)]
     for revision, version in enumerate(versions):
         why = None if revision else Why(ActivationCause.TRAINED)
         in_transaction(
-            platform.mongo_client,
+            container.mongo_client,
             lambda tx: registry.add_version(
                 version,  # noqa: B023  # called at once
                 expected_revision=revision,  # noqa: B023
@@ -221,13 +221,13 @@ def lost(driver: Driver, platform: Container) -> list[Version]:
                 why=why,  # noqa: B023
             ),
         )
-        platform.runs._models._artifacts.put(version.id, b"data")
+        container.runs._models._artifacts.put(version.id, b"data")
     return versions
 
 
-def tidy(platform: Container, **settings: Any) -> None:
+def tidy(container: Container, **settings: Any) -> None:
     """What the hourly task does, with other settings."""
-    with build_container(replace(platform.settings, **settings)) as other:
+    with build_container(replace(container.settings, **settings)) as other:
         other.platform.tidy()
 
 
@@ -237,14 +237,14 @@ def left(driver: Driver) -> list[str]:
 
 
 def test_retention_keeps_the_newest_and_whatever_was_active(
-    driver: Driver, lost: list[Version], platform: Container, database: Documents
+    driver: Driver, lost: list[Version], container: Container, database: Documents
 ) -> None:
     driver.ask("POST", f"/ai-model/{lost[2].id}/activate")
     driver.ask("POST", f"/ai-model/{lost[0].id}/activate")
-    tidy(platform, keep_versions=2)
+    tidy(container, keep_versions=2)
     assert left(driver) == ["1.0.0", "1.0.2", "1.0.4", "1.0.5"]
     assert database["models.files"].count_documents({}) == 4
-    tidy(platform, keep_versions=2)
+    tidy(container, keep_versions=2)
     assert len(left(driver)) == 4
     assert active_of(driver) == lost[0].id
 
@@ -255,70 +255,70 @@ def active_of(driver: Driver) -> str:
 
 
 def test_retention_keeps_what_is_shared_tried_or_used_by_an_unfinished_job(
-    driver: Driver, lost: list[Version], platform: Container, database: Documents
+    driver: Driver, lost: list[Version], container: Container, database: Documents
 ) -> None:
     driver.ask("POST", f"/ai-model/{lost[1].id}/share", {"email": "lewis@example.org"})
-    session, _ = platform.sessions.add(driver.id, new_session(driver.folder, index=1), False)
+    session, _ = container.sessions.add(driver.id, new_session(driver.folder, index=1), False)
     database["sessions"].update_one({"_id": session.id}, {"$set": {"trackName": "monza"}})
-    platform.training.increment(driver.id, IncrementRequest(model_id=lost[2].id, session_ids=(session.id,)))
-    platform.training.validate(driver.id, lost[3].id, (session.id,))
+    container.training.increment(driver.id, IncrementRequest(model_id=lost[2].id, session_ids=(session.id,)))
+    container.training.validate(driver.id, lost[3].id, (session.id,))
     trial = {"challengerId": lost[4].id, "share": 0.5}
     driver.call("POST", f"/ai-model/{lost[0].id}/experiment", trial, status=201)
-    tidy(platform, keep_versions=1)
+    tidy(container, keep_versions=1)
     assert len(left(driver)) == 6
     driver.call("DELETE", f"/ai-model/{lost[0].id}/experiment")
-    tidy(platform, keep_versions=1)
+    tidy(container, keep_versions=1)
     assert left(driver) == ["1.0.0", "1.0.1", "1.0.2", "1.0.3", "1.0.5"]
 
 
 def test_retention_runs_with_the_other_chores_and_heeds_its_setting(
-    driver: Driver, lost: list[Version], platform: Container
+    driver: Driver, lost: list[Version], container: Container
 ) -> None:
-    tidy(platform)
+    tidy(container)
     assert len(left(driver)) == 6
-    assert platform.settings.keep_versions == 20
-    tidy(platform, keep_versions=1)
+    assert container.settings.keep_versions == 20
+    tidy(container, keep_versions=1)
     assert left(driver) == ["1.0.0", "1.0.5"]
 
 
 def test_tidying_while_a_version_is_written_leaves_its_binary(
-    driver: Driver, chain: list[Version], platform: Container, monkeypatch: pytest.MonkeyPatch
+    driver: Driver, chain: list[Version], container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, (job,) = platform.sessions.add(driver.id, new_session(driver.folder, index=4), True)
-    commit = platform.runs._commit
+    _, (job,) = container.sessions.add(driver.id, new_session(driver.folder, index=4), True)
+    commit = container.runs._commit
     tidied: list[str] = []
 
     def tidy_first(job_: Any, version: Version, *arguments: Any, **options: Any) -> Any:
-        platform.platform.tidy()
+        container.platform.tidy()
         tidied.append(version.id)
         return commit(job_, version, *arguments, **options)
 
-    monkeypatch.setattr(platform.runs, "_commit", tidy_first)
-    platform.runs.run(job.id)
+    monkeypatch.setattr(container.runs, "_commit", tidy_first)
+    container.runs.run(job.id)
     assert tidied == [active_id(driver)]
     driver.predict()
 
 
 def test_an_old_upload_is_not_tidied_away_while_it_is_completed(
-    driver: Driver, platform: Container, database: Documents
+    driver: Driver, container: Container, database: Documents
 ) -> None:
     start = UploadStart(session_name="slow", track_name=TRACK)
-    upload_id = platform.uploads.start(driver.id, start)
-    platform.uploads.add_chunk(driver.id, upload_id, 0, [{"speed": 1.0}])
+    upload_id = container.uploads.start(driver.id, start)
+    container.uploads.add_chunk(driver.id, upload_id, 0, [{"speed": 1.0}])
     database["uploads"].update_one({"_id": upload_id}, {"$set": {"createdAt": utc_now() - timedelta(days=8)}})
-    store = platform.uploads._uploads
+    store = container.uploads._uploads
     with store.completing(store.get(driver.id, upload_id)) as is_ours:
         assert is_ours
-        platform.platform.tidy()
+        container.platform.tidy()
         assert database["uploadchunks"].count_documents({}) == 1
-    platform.platform.tidy()
+    container.platform.tidy()
     assert database["uploadchunks"].count_documents({}) == database["uploads"].count_documents({}) == 0
 
 
 def test_a_removal_that_was_cut_off_is_ended_by_the_sweep(
     driver: Driver,
     chain: list[Version],
-    platform: Container,
+    container: Container,
     database: Documents,
     new_driver: NewDriver,
     monkeypatch: pytest.MonkeyPatch,
@@ -329,18 +329,18 @@ def test_a_removal_that_was_cut_off_is_ended_by_the_sweep(
     driver.predict()
     driver.get("/analytics/usage")
     with monkeypatch.context() as patched:
-        removers = platform.accounts._removers
-        patched.setattr(platform.accounts, "_removers", (*removers[:3], die))
+        removers = container.accounts._removers
+        patched.setattr(container.accounts, "_removers", (*removers[:3], die))
         with pytest.raises(SystemExit):
-            platform.accounts.remove(driver.id)
+            container.accounts.remove(driver.id)
     assert database["sessions"].count_documents({"userId": driver.id}) == 3, "it really was cut off"
     login = {"email": driver.email, "password": "a long pass phrase"}
     assert driver.status("POST", "/auth/login", login) == 401, "for its driver the account is gone"
-    platform.platform.sweep()
+    container.platform.sweep()
     assert database["users"].count_documents({"_id": driver.id}) == 1, "another may be at it still"
     long_ago = utc_now() - timedelta(minutes=6)
     database["users"].update_one({"_id": driver.id}, {"$set": {"removedAt": long_ago}})
-    platform.platform.sweep()
+    container.platform.sweep()
     assert documents_of(database, driver.id) == {"tokenfamilies": 1}, "which says that the tokens are void"
     assert database["models.files"].count_documents({}) == 1, "the other driver's"
     assert database["telemetry.files"].count_documents({}) == database["laps.files"].count_documents({}) == 1

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -28,12 +28,6 @@ DRIVER, STRANGER = new_id(), new_id()
 EMAIL = "max@example.org"
 LAP_TIME = ModelType.LAP_TIME_PREDICTION
 Send = Callable[..., TestResponse]
-
-
-@pytest.fixture
-def container(settings: Settings) -> Iterator[Container]:
-    with build_container(settings) as built:
-        yield built
 
 
 @pytest.fixture(autouse=True)

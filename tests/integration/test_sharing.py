@@ -199,7 +199,7 @@ def test_both_sides_list_their_shares_in_pages(owner: Driver, reader: Driver, ve
 
 
 def test_a_model_has_a_limit_of_shares_also_when_they_are_asked_for_at_once(
-    owner: Driver, version: Version, platform: Container, monkeypatch: pytest.MonkeyPatch
+    owner: Driver, version: Version, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sharing, "MAX_SHARES", 2)
     together = Barrier(6)
@@ -207,7 +207,7 @@ def test_a_model_has_a_limit_of_shares_also_when_they_are_asked_for_at_once(
     def share(index: int) -> bool:
         together.wait(5)
         try:
-            platform.sharing.share(owner.id, version.id, f"friend{index}@example.org")
+            container.sharing.share(owner.id, version.id, f"friend{index}@example.org")
         except TooManyShares:
             return False
         return True
@@ -225,22 +225,22 @@ def test_a_model_has_a_limit_of_shares_also_when_they_are_asked_for_at_once(
 
 
 def test_a_removed_version_is_shared_no_more(
-    owner: Driver, reader: Driver, shared: Version, platform: Container
+    owner: Driver, reader: Driver, shared: Version, container: Container
 ) -> None:
     reader.predict(shared.id)
     assert owner.status("DELETE", f"/ai-model/{shared.id}") == 204
     reader.predict(shared.id, status=404)
     assert reader.get("/ai-model/shared-with-me") == {"items": [], "nextCursor": None}
-    assert platform.mongo_client[platform.settings.database]["shares"].count_documents({}) == 0
+    assert container.mongo_client[container.settings.database]["shares"].count_documents({}) == 0
 
 
 @pytest.mark.parametrize("who", ["owner", "reader"])
 def test_who_leaves_takes_the_shares_given_and_received_along(
-    owner: Driver, reader: Driver, shared: Version, platform: Container, who: str
+    owner: Driver, reader: Driver, shared: Version, container: Container, who: str
 ) -> None:
     leaving, staying = (owner, reader) if who == "owner" else (reader, owner)
     assert leaving.status("DELETE", "/auth/me") == 204
-    database = platform.mongo_client[platform.settings.database]
+    database = container.mongo_client[container.settings.database]
     assert database["shares"].count_documents({}) == 0
     assert database["addresses"].distinct("_id") == [staying.email]
     assert reader.status("GET", f"/ai-model/{shared.id}") == (404 if who == "owner" else 401)
@@ -256,17 +256,17 @@ def test_whoever_registers_the_address_of_one_who_left_gets_nothing_of_theirs(
 
 
 def test_revoking_while_a_cold_model_is_loaded_for_the_reader_refuses_the_next_request(
-    owner: Driver, reader: Driver, shared: Version, platform: Container, monkeypatch: pytest.MonkeyPatch
+    owner: Driver, reader: Driver, shared: Version, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loading, revoked = Event(), Event()
-    load = platform.models._store.load_copy
+    load = container.models._store.load_copy
 
     def slow(version: Version) -> Any:
         loading.set()
         assert revoked.wait(5)
         return load(version)
 
-    monkeypatch.setattr(platform.models._store, "load_copy", slow)
+    monkeypatch.setattr(container.models._store, "load_copy", slow)
     with ThreadPoolExecutor(1) as pool:
         begun = pool.submit(reader.predict, shared.id)
         assert loading.wait(5)
@@ -285,24 +285,24 @@ def test_predictions_with_a_shared_model_are_the_readers(
 
 
 def test_addresses_and_shares_that_lead_nowhere_are_tidied_away(
-    owner: Driver, reader: Driver, shared: Version, platform: Container
+    owner: Driver, reader: Driver, shared: Version, container: Container
 ) -> None:
     path = f"/ai-model/{shared.id}/share"
     for name in ("waiting", "revoked"):
         owner.ask("POST", path, {"email": f"{name}@example.org"})
-    revoked = platform.sharing.share(owner.id, shared.id, "revoked@example.org")
+    revoked = container.sharing.share(owner.id, shared.id, "revoked@example.org")
     owner.ask("DELETE", f"{path}/{revoked.reader_id}")
-    database = platform.mongo_client[platform.settings.database]
-    platform.platform.tidy()
+    database = container.mongo_client[container.settings.database]
+    container.platform.tidy()
     assert database["addresses"].count_documents({}) == 4, "whoever has just asked may need it still"
     old = utc_now() - timedelta(days=2)
     database["addresses"].update_many({}, {"$set": {"askedAt": old}})
     database["shares"].update_many({}, {"$set": {"createdAt": old}})
-    platform.platform.tidy()
+    container.platform.tidy()
     assert set(database["addresses"].distinct("_id")) == {owner.email, reader.email, "waiting@example.org"}
     assert database["shares"].count_documents({}) == 2
     database["aimodels"].delete_one({"_id": shared.id})  # as if its process had died before the shares went
-    platform.platform.tidy()
+    container.platform.tidy()
     assert database["shares"].count_documents({}) == 0
 
 

@@ -70,7 +70,7 @@ def overwritten(share: float, token: bytes) -> Mutation:
 
 
 def integer_set(word: int, value: int) -> Mutation:
-    """One of the first words of a binary header has another value."""
+    """One of the first words of a file has another value: those of binary headers and lists of channels."""
     return lambda data: data[: 4 * word] + struct.pack("<i", value) + data[4 * word + 4 :]
 
 
@@ -123,7 +123,7 @@ MUTATIONS: st.SearchStrategy[Mutation] = st.one_of(
     st.builds(truncated, SHARES),
     st.builds(inserted, SHARES, st.sampled_from(TOKENS) | st.binary(max_size=12)),
     st.builds(overwritten, SHARES, st.sampled_from(TOKENS) | st.binary(max_size=12)),
-    st.builds(integer_set, st.integers(1, 40), st.sampled_from(INTEGERS)),
+    st.builds(integer_set, st.integers(1, 40) | st.integers(1, 800), st.sampled_from(INTEGERS)),
     st.builds(spliced, SHARES, SHARES, SHARES),
     st.builds(without, SHARES, st.integers(1, 2_000)),
     st.builds(rows_moved, SHARES, SHARES, st.integers(0, 5)),

@@ -20,6 +20,7 @@ from learning.errors import LearningError
 from learning.laps import Lap, decode, encode
 from learning.telemetry import Limits
 from tests.learning.mutations import SPOILING, Mutation, spoilt
+from tests.unit.learning import motec_files as motec
 from tests.unit.learning.foreign_files import acc_results, ibt, racechrono
 from tests.unit.learning.telemetry_sessions import as_csv, as_json, as_json_lines, as_parquet, read, session
 
@@ -50,6 +51,12 @@ SEEDS = {
     "racechrono": racechrono(),
     "acc_utf8": acc_results("utf-8"),
     "acc_utf16": acc_results("utf-16-le"),
+    "motec_ld": motec.log(
+        [*motec.car(), motec.timer(), motec.beacon_words(), motec.counter(2), motec.last_times()]
+    ),
+    "motec_csv": motec.export(
+        motec.exported_car(), (("Beacon Markers", " ".join(f"{second:.3f}" for second in motec.LINE)),)
+    ),
 }
 SLOW = 30.0  # seconds that no file may cost, on a machine that many tests share
 SHORT = pl.DataFrame(

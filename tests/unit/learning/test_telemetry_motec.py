@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from learning.errors import InvalidTelemetry, LearningError, TelemetryTooLarge
+from learning.errors import InvalidTelemetry, TelemetryTooLarge
 from learning.telemetry import Limits, Recording
 from learning.telemetry.motec_ld import logged
 from tests.unit.learning import motec_files as motec
@@ -301,57 +299,3 @@ def test_floats_that_are_no_numbers_are_missing_values(tmp_path: Path) -> None:
     wrong = motec.LogChannel("Throttle Pos", "%", 20, raw, kind=7)
     lap = read(motec.log([motec.car()[0], wrong, motec.timer()]), tmp_path).session.laps[1]
     assert set(lap.channels["throttle"][~np.isnan(lap.channels["throttle"])]) == {0.5}
-
-
-SMALL_LOG = motec.log(
-    [*motec.car(), motec.timer(), motec.beacon_words(), motec.counter(2), motec.last_times()]
-)
-STRUCTURE = motec.HEADER + 7 * motec.CHANNEL.size
-
-
-@settings(max_examples=60, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    edits=st.lists(
-        st.tuples(
-            st.integers(0, STRUCTURE) | st.integers(motec.HEADER, STRUCTURE),
-            st.binary(min_size=1, max_size=4),
-        ),
-        min_size=1,
-        max_size=4,
-    ),
-    kept=st.just(len(SMALL_LOG)) | st.integers(5, len(SMALL_LOG)),
-)
-def test_a_mutated_log_gives_laps_or_a_clear_error(
-    edits: list[tuple[int, bytes]], kept: int, tmp_path: Path
-) -> None:
-    data = bytearray(SMALL_LOG)
-    for start, added in edits:
-        data[start : start + len(added)] = added
-    try:
-        assert read(b"\x40\0\0\0" + bytes(data[4:kept]), tmp_path).session.laps
-    except LearningError as refused:
-        assert refused.message
-
-
-@settings(max_examples=40, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    edits=st.lists(
-        st.tuples(
-            st.integers(0, 600),
-            st.integers(0, 9),
-            st.binary(max_size=8) | st.sampled_from([b'"', b"\n", b"NaN"]),
-        ),
-        min_size=1,
-        max_size=4,
-    )
-)
-def test_a_mutated_export_gives_laps_or_a_clear_error(
-    edits: list[tuple[int, int, bytes]], tmp_path: Path
-) -> None:
-    data = EXPORT
-    for start, removed, added in edits:
-        data = data[:start] + added + data[start + removed :]
-    try:
-        assert read(data, tmp_path).session.laps
-    except LearningError as refused:
-        assert refused.message
