@@ -5,11 +5,10 @@ from typing import Any
 
 from flask import current_app, request
 from marshmallow import ValidationError, fields, validates_schema
-from marshmallow.validate import Length
 
 from app.api.blueprint import Blueprint
 from app.api.context import services
-from app.api.fields import CamelSchema, Id, Rows, Setup, Text, TrackName
+from app.api.fields import CamelSchema, Id, Rows, Setup, Several, Text, TrackName
 from app.api.requests import raw_body
 from app.api.sessions import CHUNK_ROWS, UploadedSchema
 from app.domain import ModelType
@@ -32,11 +31,11 @@ class SignatureSchema(CamelSchema):
     )
 
 
-class ModelTypes(fields.List[ModelType]):
+class ModelTypes(Several):
     """One or more model types."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(fields.Enum(ModelType, by_value=True), validate=Length(1, len(ModelType)), **kwargs)
+        super().__init__(fields.Enum(ModelType, by_value=True), most=len(ModelType), **kwargs)
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return tuple(sorted(set(super()._deserialize(*args, **kwargs))))

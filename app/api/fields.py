@@ -39,6 +39,8 @@ class CamelSchema(Schema):
     def _without_nulls(self, data: Any, **_: Any) -> Any:
         if not isinstance(data, dict):
             return data
+        if len(data) > MAX_ROW_FIELDS:  # else the answer would name each that is unknown
+            raise ValidationError(f"More than {MAX_ROW_FIELDS} fields.")
         return {name: value for name, value in data.items() if value is not None}
 
     @post_load
@@ -90,14 +92,27 @@ class Id(fields.String):
         super().__init__(validate=_check_id, metadata=metadata, **kwargs)
 
 
-class Ids(fields.List[str]):
+class Several(fields.List[Any]):
+    """A list of bounded length, loaded as a tuple; one that is too long is refused unread.
+
+    Otherwise the answer to millions of wrong items would name each of them.
+    """
+
+    def __init__(self, item: "fields.Field[Any]", *, fewest: int = 1, most: int, **kwargs: Any) -> None:
+        self._length = Length(fewest, most)
+        super().__init__(item, validate=self._length, **kwargs)
+
+    def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(value, list):
+            self._length(value)
+        return tuple(super()._deserialize(value, *args, **kwargs))
+
+
+class Ids(Several):
     """One or more ids; in an answer there may be none."""
 
     def __init__(self, *, fewest: int = 1, most: int = MAX_IDS, **kwargs: Any) -> None:
-        super().__init__(Id(), validate=Length(fewest, most), **kwargs)
-
-    def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
-        return tuple(super()._deserialize(*args, **kwargs))
+        super().__init__(Id(), fewest=fewest, most=most, **kwargs)
 
 
 class Flag(fields.Boolean):
@@ -183,6 +198,8 @@ class Setup(fields.Dict):
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, str):
             value = self._parsed(value)
+        if isinstance(value, dict):
+            Length(0, MAX_ROW_FIELDS)(value)
         values = super()._deserialize(value, *args, **kwargs)  # type: ignore[no-untyped-call]
         check_names(values)
         return values

@@ -4,11 +4,10 @@ from typing import Any
 
 from flask import url_for
 from marshmallow import fields
-from marshmallow.validate import Length
 
 from app.api.blueprint import Blueprint
 from app.api.context import services, user_id
-from app.api.fields import CamelSchema, Id, Text, Utc, page_of
+from app.api.fields import CamelSchema, Id, Several, Text, Utc, page_of
 from app.api.jobs import PageQuery
 from app.destinations import URL_LENGTH
 from app.domain import Page
@@ -22,9 +21,9 @@ URL = "https://example.org/lapwise"
 
 class NewWebhookSchema(CamelSchema):
     url = Text(URL_LENGTH, URL, required=True)
-    events = fields.List(
+    events = Several(
         fields.Enum(HookEvent, by_value=True),
-        validate=Length(1, 100),
+        most=100,
         metadata={"description": "Default: all."},
     )
     description = Text(200, "the team's pit wall")

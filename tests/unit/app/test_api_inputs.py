@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from marshmallow import ValidationError
 
 from app import create_app
+from app.api.model_schemas import TrainSchema
 from app.api.observe import Metrics
 from app.domain import (
     IncrementRequest,
@@ -182,6 +184,19 @@ def test_incremental_training_names_its_sessions_as_the_contract_does(
 )
 def test_a_bad_field_is_named(driver: FlaskClient, change: dict[str, Any], field: str) -> None:
     assert list(details(driver.post("/model/train", json=TRAIN | change))) == [field]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "problem"),
+    [
+        (TRAIN | {"sessionIds": ["x"] * 1_001}, "sessionIds", "Length must be between 1 and 1000."),
+        (dict.fromkeys(map(str, range(1_001))), "_schema", "More than 1000 fields."),
+    ],
+)
+def test_a_thousand_wrong_things_are_one_problem(body: dict[str, Any], field: str, problem: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        TrainSchema().load(body)
+    assert refused.value.messages == {field: [problem]}
 
 
 def test_an_idempotency_key_must_be_visible_characters(driver: FlaskClient) -> None:
