@@ -1,6 +1,7 @@
 """The default estimator: a mixture of experts over the driver's own recent laps."""
 
 import itertools
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from learning.likeness import Past, limit
 
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
+_RECENT_OF = operator.methodcaller("get", "recent_laps")
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -108,14 +110,21 @@ class ExpertMixture(base.Regressor):
         """The lap times of some points of laps, each as `predict_one` answers it."""
         if not self.laps_learned:
             return [0.0] * len(rows)
-        if any("recent_laps" in x for x in rows) and len(rows) > 1:
-            return [self.predict_many([x])[0] for x in rows]
         now = Moments.of(rows)
-        pace, recent = self._pace, rows[0].get("recent_laps", ())
-        if recent:
-            pace = pace.with_recent(recent, now.facts[0])
-            pace = pace.only(pace.lap_time <= limit(pace))
-        return [float(answer) for answer in self._answers(now, pace)]
+        if not any(map(_RECENT_OF, rows)):
+            return list(map(float, self._answers(now, self._pace)))
+        answers = np.empty(len(rows))
+        for (recent, _), group in _by_recent(rows, now.facts).items():
+            own = np.array(group)
+            answers[own] = self._answers(now[own], self._with_recent(recent, now.facts[group[0]]))
+        return list(map(float, answers))
+
+    def _with_recent(self, recent: tuple[float, ...], facts: Floats) -> LapHistory:
+        """The laps at pace and those of this outing that were not learned."""
+        if not recent:
+            return self._pace
+        pace = self._pace.with_recent(recent, facts)
+        return pace.only(pace.lap_time <= limit(pace))
 
     def arrays(self) -> MixtureArrays:
         """What the answers rest on; not to be changed."""
@@ -184,6 +193,15 @@ class ExpertMixture(base.Regressor):
         self._correction.learn(past.clues(mixed, answers), (lap_time - answers) / past.best)
         self._record.learn(np.abs(opinions - lap_time) / lap_time, self.memory)
         self._speakers, self._trust = self._record.chosen(self.rate)
+
+
+def _by_recent(rows: Sequence[Features], facts: Floats) -> dict[tuple[tuple[float, ...], bytes], list[int]]:
+    """The rows that go by the same laps, by those laps and what holds for the lap being driven."""
+    groups: dict[tuple[tuple[float, ...], bytes], list[int]] = {}
+    for index, x in enumerate(rows):
+        recent = tuple(x.get("recent_laps", ()))
+        groups.setdefault((recent, facts[index].tobytes()), []).append(index)
+    return groups
 
 
 def _with_shape(history: LapHistory, mark: int) -> LapHistory:

@@ -119,3 +119,13 @@ def test_laps_known_by_their_time_alone_are_forecast_but_do_not_blur_the_middle_
     model.learn_one(shaped, 90.0)
     answer = model.predict_one({"track_position": 0.5, "current_lap_time": 57.0})
     assert answer == pytest.approx(90.0, abs=0.01)
+
+
+def test_rows_with_laps_that_were_not_learned_are_answered_alike_in_a_list() -> None:
+    model, rows = trained(session(20)), frames(30)
+    laps: list[list[float]] = [[], [89.1, 89.3], [93.0]]
+    rows = [row | {"recent_laps": laps[index % 3]} for index, row in enumerate(rows)]
+    together = [one.values["lap_time"] for one in model.predict(rows)]
+    alone = [model.predict([row])[0].values["lap_time"] for row in rows]
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert together[1] != pytest.approx(together[2], abs=0.01)
