@@ -60,7 +60,7 @@ def test_a_session_becomes_a_version_that_predicts(driver: Client, files: Path) 
 def test_jobs_are_followed_as_server_sent_events(driver: Client, files: Path) -> None:
     job = driver.upload(session_file(files, laps=30), TRACK)["jobs"][0]
     events = []
-    with driver._http.stream("GET", f"/jobs/{job['id']}/events") as answer:
+    with driver.http.stream("GET", f"/jobs/{job['id']}/events") as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         events = [json.loads(line[6:]) for line in answer.iter_lines() if line.startswith("data: ")]
     assert events[-1]["status"] == "succeeded"
@@ -71,10 +71,10 @@ def test_watchers_cannot_take_all_of_the_api(driver: Client, files: Path) -> Non
     job = driver.upload(session_file(files, laps=400, sample_rate=2.0), TRACK)["jobs"][0]
     with ExitStack() as stack:
         path = f"/jobs/{job['id']}/events"
-        answers = [stack.enter_context(driver._http.stream("GET", path)) for _ in range(20)]
+        answers = [stack.enter_context(driver.http.stream("GET", path)) for _ in range(20)]
         statuses = Counter(answer.status_code for answer in answers)
         assert statuses[429] >= 12, "at most four in each of two processes"
-        assert driver._http.get("/healthz", timeout=5).status_code == 200
+        assert driver.http.get("/healthz", timeout=5).status_code == 200
     driver.wait(job["id"])
 
 
@@ -136,7 +136,7 @@ def test_a_missing_chunk_is_named_and_can_be_sent_later(driver: Client, files: P
         driver.call(
             "POST", "/racing-session/upload/chunk", json={"chunk": chunks[0], "chunkIndex": 0}, **send
         )
-    assert (finished.value.status, finished.value.error["code"]) == (409, "upload_finished")
+    assert (finished.value.status, finished.value.code) == (409, "upload_finished")
 
 
 def test_two_drivers_see_nothing_of_each_other(platform: ChildPlatform, driver: Client, files: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_bad_file_is_refused_and_nothing_stored(driver: Client, files: Path, n
     path.write_bytes(data)
     with pytest.raises(ApiError) as refused:
         driver.upload(path, TRACK)
-    assert refused.value.status == status, refused.value.error
+    assert refused.value.status == status, refused.value.code
     assert list(driver.items("/racing-session")) == []
     assert list(driver.items("/jobs")) == []
 
