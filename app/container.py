@@ -9,6 +9,7 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.analyses import Analyses
 from app.services.jobs import Jobs
 from app.services.models import Models
 from app.services.platform import Platform
@@ -39,6 +40,7 @@ class Container:
     settings: Settings
     accounts: Accounts
     sessions: Sessions
+    analyses: Analyses
     uploads: Uploads
     jobs: Jobs
     training: Training
@@ -109,6 +111,7 @@ def build_container(settings: Settings) -> Container:
         redis=redis,
         accounts=accounts,
         sessions=sessions,
+        analyses=Analyses(session_store),
         uploads=Uploads(
             client=client,
             users=users,

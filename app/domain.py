@@ -84,6 +84,7 @@ class LapSummary:
     outing: int
     compound: str | None = None
     tyre_life: float | None = None
+    wetness: float | None = None  # of the track, 0 dry to 1 wet
 
 
 @dataclass(frozen=True, kw_only=True)

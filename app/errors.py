@@ -39,6 +39,12 @@ class LapNotFound(NotFound):
     code = "lap_not_found"
 
 
+class ReferenceNotFound(NotFound):
+    """There is no other valid lap to compare with; name one by referenceSessionId and referenceLap."""
+
+    code = "reference_not_found"
+
+
 class TraceNotFound(NotFound):
     """This lap has no telemetry, only what its session's file tells of it; see the session's laps."""
 

@@ -18,7 +18,7 @@ SHARES: Floats = np.linspace(0.0, 1.0, MARKS + 1)
 AT_PACE = 1.07  # a lap within 107 % of the best so far was driven for time
 MARKS_PER_SPLIT = MARKS // SPLITS
 FACTS = ("outing", "tyre_life", "outing_lap", "previous_lap", "compound")
-_TICKS = np.array([1e4, 10.0])  # a second and a km/h, as traces are kept
+_TICKS = np.array([1e3, 2.0])  # a second and a km/h, as traces are kept
 _UNKNOWN = -1
 _NO_SPEED = 1e4
 _NO_OUTING = -1.0  # shared by a lap of no known outing and its recent laps
@@ -33,7 +33,7 @@ class Moments:
     here: Floats  # (m, 2), elapsed seconds, 0 at position 0, and km/h, NaN where not known
     known: NDArray[np.intp]  # (m, 2), how many splits and how many speeds at marks are known
     last_split: Floats  # (m,), elapsed at the last split known, 0 before the first
-    marks: NDArray[np.float32]  # (m, 39), as `LapHistory.marks`; anything where not known
+    marks: Floats  # (m, 39), as `LapHistory.centre`; anything where not known
     facts: Floats  # (m, 5), in the order of FACTS, NaN where not known
 
     @property
@@ -58,7 +58,7 @@ class Moments:
             here=here,
             known=known,
             last_split=splits[np.arange(len(rows)), known[:, 0]],
-            marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1, dtype=np.float32),
+            marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1),
             facts=np.array([facts_of(x) for x in rows]),
         )
 
@@ -68,7 +68,7 @@ class Moments:
         trace, speeds = (array[::MARKS_PER_SPLIT] for array in (trace_of(lap, lap_time), speeds_of(lap)))
         count = np.arange(SPLITS if is_shaped(lap) else 1)
         measured = np.where(np.isnan(speeds).any(), 0, count + 1)
-        marks = np.concatenate([np.diff(trace)[:-1], speeds[:-1]]).astype(np.float32)
+        marks = np.concatenate([np.diff(trace)[:-1], speeds[:-1]])
         return cls(
             position=count / SPLITS,
             here=np.stack([trace, speeds], axis=1)[count],
@@ -78,7 +78,7 @@ class Moments:
             facts=np.tile(facts_of(lap), (len(count), 1)),
         )
 
-    def __getitem__(self, rows: NDArray[np.intp]) -> "Moments":
+    def __getitem__(self, rows: NDArray[np.intp] | slice) -> "Moments":
         return Moments(
             position=self.position[rows],
             here=self.here[rows],
@@ -105,11 +105,15 @@ class LapHistory:
         Shape (laps,), whether more is known of the lap than its time.
     facts
         Shape (5, laps), in the order of `FACTS`.
+    situations
+        Shape (3, laps), tyre life, outing lap and lap before of the facts.
     traces
         Shape (201, 2, laps), elapsed seconds and km/h at each mark.
     marks
-        Shape (39, laps): seconds for each 5 % but the last, then km/h at the line and at each 5 %; where not
-        known, like no lap's.
+        Shape (78, laps): seconds for each 5 % but the last, km/h at the line and at each 5 %, both less their
+        `centre`, then the squares of all these; what is not known is like no lap's.
+    centre
+        Shape (39,), their means, so that sums of squares lose no digits.
     """
 
     def __init__(self, size: int) -> None:
@@ -123,12 +127,16 @@ class LapHistory:
         keep = slice(-self.size, None)
         self.lap_time, self.number = lap_time[keep], number[keep]
         self.shaped, self.facts = shaped[keep], facts[:, keep]
+        self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
         self.traces = (self._ticks / _TICKS[:, None]).astype(np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
-        self.marks = np.nan_to_num(marks, copy=False, nan=_NO_SPEED)
+        known = ~np.isnan(marks)
+        self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
+        self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
 
     def __len__(self) -> int:
@@ -140,8 +148,9 @@ class LapHistory:
         small = np.iinfo(np.int16)
         if steps.size and small.min <= steps.min() and steps.max() <= small.max:
             steps = steps.astype(np.int16)
-        names = ("size", "lap_time", "number", "shaped", "facts")
-        return {name: getattr(self, name) for name in names} | {"steps": steps}
+        arrays = {name: getattr(self, name) for name in ("lap_time", "number", "shaped", "facts")}
+        arrays["steps"] = steps
+        return {"size": self.size} | {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.size = state["size"]

@@ -18,7 +18,7 @@ from learning.scores import LapTest, Report, Score
 __all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
 
 OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
-_GIVEN = ("outing", "previous_lap")  # known of a lap of a session, not a field of a prediction
+_GIVEN = ("outing", "session", "previous_lap")  # known of a lap of a session, not a field of a prediction
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
 
@@ -50,16 +50,19 @@ class Context(abc.ABC):
 
 
 class Estimator(Protocol):
-    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps."""
+    """A River regressor that learns a whole lap at once, predicts from any part of one, and counts laps.
+
+    `y` is the lap's time, or for a regressor of many targets what it has for each of them.
+    """
 
     @property
     def laps_learned(self) -> int: ...
 
-    def learn_one(self, x: Features, y: float) -> None: ...
+    def learn_one(self, x: Features, y: Any) -> None: ...
 
     def predict_one(self, x: Features) -> Any: ...
 
-    def predict_many(self, rows: Sequence[Features]) -> list[float]: ...
+    def predict_many(self, rows: Sequence[Features]) -> list[Any]: ...
 
     def clone(self) -> Self: ...
 

@@ -11,6 +11,7 @@ from learning.lap_time import LapTimeModel
 from learning.mixture import ExpertMixture
 from learning.model import Estimator, RacingModel
 from learning.residual import ResidualRegressor
+from learning.sector_process import SectorProcess
 from learning.sectors import SectorModel
 from learning.setup_surface import SetupSurface
 from learning.setups import SetupModel
@@ -76,6 +77,10 @@ def _mixture(values: Mapping[str, Any], seed: int) -> Estimator:
     return ExpertMixture(**values)
 
 
+def _processes(values: Mapping[str, Any], seed: int) -> Estimator:
+    return SectorProcess(**values)
+
+
 def _linear(values: Mapping[str, Any], seed: int) -> Estimator:
     regressor = linear_model.LinearRegression(optim.SGD(values["learning_rate"]), l2=values["l2"])
     return ResidualRegressor(preprocessing.StandardScaler() | regressor)
@@ -100,6 +105,13 @@ _SURFACE = {"window": _integer(400, 10, 1000, "laps remembered")}
 
 # Of the entries for a model type the first is its default.
 _ENTRIES = (
+    _Entry(
+        name="gaussian_processes",
+        models=(SectorModel,),
+        description="Gaussian processes over recent laps, for the level of a lap and for each sector's share",
+        build=_processes,
+        hyperparameters={"window": _integer(60, 10, 200, "laps remembered")},
+    ),
     _Entry(
         name="expert_mixture",
         models=_BY_LAP,

@@ -9,7 +9,7 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, docs, health, jobs, models, sessions
+from app.api import accounts, analyses, docs, health, jobs, models, sessions
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -77,7 +77,7 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, jobs, models, health, docs):
+    for module in (accounts, sessions, analyses, jobs, models, health, docs):
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor

@@ -174,7 +174,8 @@ def _session(user_id: str, new: NewSession, track_name: str, digest: str, record
 
 
 def _summary(lap: Lap) -> LapSummary:
-    compound, tyre_life = lap.context.get("compound"), lap.context.get("tyre_life")
+    compound = lap.context.get("compound")
+    tyre_life, wetness = lap.context.get("tyre_life"), lap.context.get("wetness")
     return LapSummary(
         lap=lap.number,
         lap_time=lap.lap_time,
@@ -184,6 +185,7 @@ def _summary(lap: Lap) -> LapSummary:
         outing=lap.outing,
         compound=compound if isinstance(compound, str) else None,
         tyre_life=tyre_life if isinstance(tyre_life, float) else None,
+        wetness=wetness if isinstance(wetness, float) else None,
     )
 
 

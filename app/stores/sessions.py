@@ -14,6 +14,8 @@ from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
 
+_FASTEST = 1000  # laps that are looked through for one driven in the same conditions
+
 
 class SessionStore:
     """Sessions of all drivers; every read names the driver.
@@ -97,6 +99,30 @@ class SessionStore:
         if found is None:
             raise SessionNotFound
         return tuple(from_document(LapSummary, lap) for lap in found["laps"])
+
+    def fastest_laps(self, session: Session, *, alone: bool = False) -> list[tuple[str, LapSummary]]:
+        """Valid laps of the same driver, track and car, fastest first, with the ids of their sessions.
+
+        They are of this session and of those uploaded before it, or of this one alone.
+        """
+        earlier: Document = {
+            "userId": session.user_id,
+            "trackName": session.track_name,
+            "carModel": session.car_model,
+            "createdAt": {"$lte": session.created_at},
+        }
+        chosen = {"laps.valid": True, "laps.lapTime": {"$gt": 0}}
+        stages: list[Document] = [
+            {"$match": {"_id": session.id, "userId": session.user_id} if alone else earlier},
+            {"$project": {"laps": 1}},
+            {"$unwind": "$laps"},
+            {"$match": chosen},
+            {"$sort": {"laps.lapTime": 1, "_id": 1, "laps.lap": 1}},
+            {"$limit": _FASTEST},
+        ]
+        with errors_translated():
+            found = list(self._sessions.aggregate(stages))
+        return [(document["_id"], from_document(LapSummary, document["laps"])) for document in found]
 
     def read_laps(self, session: Session) -> bytes:
         """The laps as `learning.laps.encode` wrote them.

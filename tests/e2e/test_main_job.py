@@ -151,6 +151,7 @@ def test_two_drivers_see_nothing_of_each_other(platform: ChildPlatform, driver: 
         ("GET", f"/racing-session/{session_id}", {}),
         ("GET", f"/racing-session/{session_id}/laps", {}),
         ("GET", f"/racing-session/{session_id}/laps/1/trace", {}),
+        ("GET", f"/racing-session/{session_id}/laps/1/analysis", {}),
         ("DELETE", f"/racing-session/{session_id}", {}),
         ("POST", f"/racing-session/upload/chunk?uploadId={upload_id}", {"json": chunk}),
         ("POST", f"/racing-session/upload/complete?uploadId={upload_id}", {"json": {}}),
