@@ -51,6 +51,8 @@ class Client(Connection):
         Where the tokens of a sign-in are kept, by default in this object.
     timeout
         Seconds for one call.
+    transport
+        What carries the requests, by default the network.
     """
 
     def __enter__(self) -> Self:
@@ -208,6 +210,10 @@ class Client(Connection):
     def versions(self, track_name: str, model_type: ModelType | None = None) -> Iterator[Version]:
         """Those on a track, newest first."""
         return self.items(f"/ai-model/user/{quoted(track_name)}", modelType=model_type)
+
+    def version(self, model_id: str) -> Version:
+        version: Version = self.call("GET", f"/ai-model/{model_id}")
+        return version
 
     def active(self, track_name: str, model_type: ModelType = LAP_TIME) -> Version:
         version: Version = self.call("GET", f"/ai-model/active/{quoted(track_name)}/{model_type}")

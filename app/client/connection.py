@@ -68,12 +68,19 @@ class Connection:
         The httpx client beneath, signed in, for streams and what else `call` does not do; it repeats nothing.
     """
 
-    def __init__(self, url: str, *, keeper: Keeper | None = None, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        keeper: Keeper | None = None,
+        timeout: float = TIMEOUT,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.keeper = keeper or Keeper()
         self.http = httpx.Client(
             base_url=url,
             timeout=timeout,
-            transport=RetryTransport(retry=NEVER),
+            transport=RetryTransport(transport or httpx.HTTPTransport(), retry=NEVER),
             auth=BearerAuth(self.keeper, f"{url.rstrip('/')}/auth/refresh", refused=refusal, retry=UNSAFE),
         )
 

@@ -13,7 +13,7 @@ from app.commands.talking import pairs, talking
 
 if TYPE_CHECKING:
     from app.client import Client
-    from app.client.answers import ModelType, Prediction
+    from app.client.answers import ModelType, Prediction, Version
     from app.commands.show import Show
 
 ROWS_AT_ONCE = 10_000  # that one request for predictions may hold
@@ -118,7 +118,9 @@ def predict(
         raise click.UsageError("name either --track, or --model (see `lapwise models`)")
     if file and values:
         raise click.UsageError("give either NAME=VALUE or --file")
-    rows = _rows(file) if file else [pairs(values, "values")]
+    rows = (
+        _known(_rows(file), _version(client, track, model_type, model)) if file else [pairs(values, "values")]
+    )
     answers = []
     for start in range(0, len(rows), ROWS_AT_ONCE):
         part = rows[start : start + ROWS_AT_ONCE]
@@ -136,6 +138,19 @@ def _rows(file: Path) -> list[Any]:
     if not rows:
         raise click.UsageError(f"{file} holds no rows")
     return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+def _version(client: "Client", track: str | None, model_type: "ModelType", model: str | None) -> "Version":
+    return client.version(model) if model is not None else client.active(str(track), model_type)
+
+
+def _known(rows: list[dict[str, Any]], version: "Version") -> list[dict[str, Any]]:
+    """What the model knows of a file's columns: frames have many that no model needs."""
+    known = {name.replace("_", "").lower() for name in version["modelMetadata"]["features"]}
+    left = {name for row in rows for name in row if name.replace("_", "").lower() not in known}
+    if left:
+        click.echo(f"left out, for the model does not know them: {', '.join(sorted(left))}", err=True)
+    return [{name: value for name, value in row.items() if name not in left} for row in rows]
 
 
 def _predicted(

@@ -10,22 +10,9 @@ from typing import Any
 
 import click
 
-from app.client import Client, Keeper, Pair
-from app.errors import LapwiseError
+from app.client import ApiError, Client, Keeper, Pair
 from app.local.files import is_alive, write_private
 from app.settings import ClientSettings
-
-
-class NoPlatform(LapwiseError):
-    """No platform runs here: start one with `make up`, or name one with --url or LAPWISE_URL."""
-
-    code = "no_platform"
-
-
-class TokensDamaged(LapwiseError):
-    """The file of tokens cannot be read; remove it and sign in again."""
-
-    code = "tokens_damaged"
 
 
 @dataclass(frozen=True)
@@ -76,13 +63,14 @@ def read_tokens(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    TokensDamaged
+    ApiError
+        The file is damaged.
     """
     try:
         found = json.loads(path.read_text()) if path.exists() else {}
         return {name: {"url": str(one["url"]), "pair": dict(one["pair"])} for name, one in found.items()}
     except (ValueError, AttributeError, KeyError, TypeError) as exc:
-        raise TokensDamaged(f"{path} cannot be read; remove it and sign in again") from exc
+        raise ApiError("tokens_damaged", f"{path} is damaged; remove it and sign in again") from exc
 
 
 def find_platform(url: str | None, settings: ClientSettings, tokens: Path) -> Platform:
@@ -90,7 +78,8 @@ def find_platform(url: str | None, settings: ClientSettings, tokens: Path) -> Pl
 
     Raises
     ------
-    NoPlatform
+    ApiError
+        There is none of them.
     """
     if named := url or settings.url:
         return Platform(named.rstrip("/"), named.rstrip("/"))
@@ -100,7 +89,7 @@ def find_platform(url: str | None, settings: ClientSettings, tokens: Path) -> Pl
         return Platform(str(settings.data_dir.resolve()), endpoints["api"])
     remote = [name for name, one in read_tokens(tokens).items() if name == one["url"]]
     if not remote:
-        raise NoPlatform
+        raise ApiError("unreachable", "no platform runs here")
     return Platform(remote[-1], remote[-1])
 
 

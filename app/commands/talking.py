@@ -15,6 +15,7 @@ NOT_SIGNED_IN, UNREACHABLE = (
     3,
     4,
 )  # exit codes; 1 is a refusal or a failed job, 2 a command that is not understood
+SAID = 5  # of a list in an error; the rest is counted
 ADVICE = {
     401: "sign in with `lapwise login`",
     413: "send a table of rows with --chunks, or fewer laps at once",
@@ -115,5 +116,6 @@ def _value(text: str) -> Any:
 
 def _plain(said: Any) -> str:
     if isinstance(said, list):
-        return "; ".join(map(_plain, said))
+        more = [f"and {len(said) - SAID} more"] if len(said) > SAID else []
+        return "; ".join([*map(_plain, said[:SAID]), *more])
     return said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
