@@ -2,37 +2,23 @@
 
 import gzip
 import json
-import random
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
-import polars as pl
 import pytest
 
 from app.client import ApiError, Client
 from app.local.child import ChildPlatform
 from tests.e2e.conftest import PASSWORD, new_driver
-from tests.factories import TRACK, session_file
+from tests.factories import TRACK, acc_chunks, session_file
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(120)]
 
 LAP_TIME = "lap_time_prediction"
 FRAME = {"speed": 180.0, "throttle": 1.0, "brake": 0.0, "gear": 5, "track_position": 0.5}
-ACC_NAMES = {
-    "lap": "Graphics_completed_lap",
-    "current_lap_time": "Graphics_current_time",
-    "track_position": "Graphics_normalized_car_position",
-    "speed": "Physics_speed_kmh",
-    "throttle": "Physics_gas",
-    "brake": "Physics_brake",
-    "gear": "Physics_gear",
-    "rpm": "Physics_rpm",
-    "fuel": "Physics_fuel",
-}
 
 
 def test_a_session_becomes_a_version_that_predicts(driver: Client, files: Path) -> None:
@@ -90,30 +76,6 @@ def test_a_setup_model_is_told_the_setup_of_now(driver: Client, files: Path) -> 
     with pytest.raises(ApiError) as refused:
         driver.predict(TRACK, "setup_optimization", {"rear_wing": 3.0})
     assert (refused.value.status, list(refused.value.details)) == (422, ["rear_wing"])
-
-
-def test_the_old_front_end_uploads_in_chunks_with_its_own_names(driver: Client, files: Path) -> None:
-    me = driver.call("GET", "/auth/me")
-    init = {"sessionName": "old client", "mapName": TRACK, "userEmail": me["email"]}
-    upload_id = driver.call("POST", "/racing-session/upload/init", json=init)["uploadId"]
-    chunks = list(acc_chunks(session_file(files, laps=5)))
-    order = list(range(len(chunks)))
-    random.Random(3).shuffle(order)
-    for count, index in enumerate(order, start=1):
-        body = {"chunk": chunks[index], "chunkIndex": index}
-        answer = driver.call(
-            "POST", "/racing-session/upload/chunk", params={"uploadId": upload_id}, json=body
-        )
-        assert answer == {"receivedChunks": count}
-    repeated = {"chunk": chunks[0], "chunkIndex": 0}
-    driver.call("POST", "/racing-session/upload/chunk", params={"uploadId": upload_id}, json=repeated)
-    complete = driver.call("POST", "/racing-session/upload/complete", params={"uploadId": upload_id}, json={})
-    again = driver.call("POST", "/racing-session/upload/complete", params={"uploadId": upload_id}, json={})
-    assert again["session"] == complete["session"]
-    assert [job["id"] for job in again["jobs"]] == [job["id"] for job in complete["jobs"]]
-    driver.wait(complete["jobs"][0]["id"])
-    [version] = driver.history(TRACK)
-    assert version["version"] == "1.0.0"
 
 
 def test_a_missing_chunk_is_named_and_can_be_sent_later(driver: Client, files: Path) -> None:
@@ -242,11 +204,3 @@ def test_the_platform_says_how_it_is(platform: ChildPlatform) -> None:
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
-
-
-def acc_chunks(path: Path, rows: int = 300) -> Iterator[list[dict[str, Any]]]:
-    """A session's rows under the names of the ACC shared memory, a few hundred a chunk."""
-    frame = pl.read_csv(path).select(list(ACC_NAMES)).rename(ACC_NAMES)
-    frame = frame.with_columns((pl.col("Graphics_current_time") * 1000).round(), pl.col("Physics_gear") + 1)
-    for start in range(0, len(frame), rows):
-        yield frame[start : start + rows].to_dicts()
