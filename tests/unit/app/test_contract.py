@@ -1,4 +1,4 @@
-"""The contract, DESIGN.md, section 4, row by row: each call is there, with the fields it takes and answers."""
+"""The contract, section 4 of DESIGN.md, row by row: each call, the fields it takes and those it answers."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
