@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench clean
+.PHONY: help demo up test lint bench fuzz clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -30,6 +30,9 @@ lint: $(STAMP) ## check style, types and imports
 
 bench: $(STAMP) ## measure the time from upload to active version, and memory
 	@exec $(BIN)/python -m bench
+
+fuzz: $(STAMP) ## ask every operation of the API thousands of odd things, for three minutes
+	@exec $(BIN)/python -m tests.fuzz
 
 clean: ## remove what was built, not the data in .lapwise
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

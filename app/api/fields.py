@@ -33,6 +33,7 @@ class CamelSchema(Schema):
     def on_bind_field(self, field_name: str, field_obj: "fields.Field[Any]") -> None:
         if field_obj.data_key is None:
             field_obj.data_key = re.sub(r"_(\w)", lambda match: match[1].upper(), field_name)
+        field_obj.allow_none |= not field_obj.required  # for the documents; `_without_nulls` comes first
 
     @pre_load
     def _without_nulls(self, data: Any, **_: Any) -> Any:

@@ -19,7 +19,9 @@ import schemathesis
 from flask import Flask
 from schemathesis import AuthContext, Case, HookContext
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.transport import Response
 from schemathesis.engine import events, from_schema
+from schemathesis.transport.wsgi import WSGI_TRANSPORT, WSGITransport
 
 from app import create_app, logs
 from app.container import Container, build_container
@@ -32,20 +34,14 @@ from tests.fuzz.driving import Driver, equipped
 SECONDS = 170  # of fuzzing, at most
 EXAMPLES = 110  # of each operation, after the examples and the edges of its schema
 FEWEST_CASES = 5_000
+OF_SOCKETS = ("max_redirects", "verify", "cert", "proxies")
 AT_WORST = "1000000 per minute"
 
 
 def config(seconds: int, examples: int, seed: int) -> SchemathesisConfig:
     """All checks, on the examples of the document, the edges of every schema, and random cases."""
-    refused = [
-        "2xx",
-        "401",
-        "404",
-        "409",
-        "413",
-        "415",
-        "422",
-    ]  # what no schema can say: names, sizes, states
+    # what no schema can say: names, sizes, states
+    refused = ["2xx", "302", "401", "404", "409", "413", "415", "422"]
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
@@ -78,6 +74,15 @@ def platform() -> Iterator[Container]:
         )
         migrate(settings.mongo_url, settings.database)
         yield stack.enter_context(build_container(settings))
+
+
+class Transport(WSGITransport):
+    """Leaves out settings of sockets, which schemathesis 4.32 gives werkzeug too when it probes for auth."""
+
+    def send(self, case: Case, **kwargs: Any) -> Response:
+        if kwargs.get("session") is None:
+            kwargs = {name: value for name, value in kwargs.items() if name not in OF_SOCKETS}
+        return super().send(case, **kwargs)
 
 
 class Findings:
@@ -126,9 +131,12 @@ def told(recorder: Any, case_id: str, message: str) -> str:
 def fuzzed(app: Flask, driver: Driver, seconds: int, examples: int, seed: int) -> Findings:
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config(seconds, examples, seed))
 
+    WSGI_TRANSPORT.__class__ = Transport
+
     @schemathesis.hook
-    def before_call(context: HookContext, case: Case, **_sent: Any) -> None:
+    def before_call(context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
         driver.fill(case)
+        driver.container.jobs._status.worker_seen()  # there is none, but /readyz asks for one
 
     @schema.auth(refresh_interval=None)  # a token for each case
     class Auth:
