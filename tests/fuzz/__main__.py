@@ -17,10 +17,12 @@ from typing import Any
 import click
 import schemathesis
 from flask import Flask
+from hypothesis import strategies
 from schemathesis import AuthContext, Case, HookContext
 from schemathesis.config import SchemathesisConfig
 from schemathesis.core.transport import Response
 from schemathesis.engine import events, from_schema
+from schemathesis.transport.serialization import Binary
 from schemathesis.transport.wsgi import WSGI_TRANSPORT, WSGITransport
 
 from app import create_app, logs
@@ -132,6 +134,8 @@ def fuzzed(app: Flask, driver: Driver, seconds: int, examples: int, seed: int) -
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config(seconds, examples, seed))
 
     WSGI_TRANSPORT.__class__ = Transport
+    telemetry = strategies.just(driver.file) | strategies.binary(max_size=2_000)
+    schemathesis.openapi.format("binary", telemetry.map(Binary))
 
     @schemathesis.hook
     def before_call(context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:

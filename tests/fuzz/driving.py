@@ -10,7 +10,6 @@ from secrets import token_hex
 from typing import Any
 
 from schemathesis import Case, GenerationMode
-from schemathesis.transport.serialization import Binary
 
 from app.api.fields import ID
 from app.api.tokens import token_pair
@@ -81,11 +80,9 @@ class Driver:
         return owned[number // 4 % len(owned)] if owned and number % 4 else given
 
     def _fill_body(self, body: dict[str, Any], number: int) -> None:
-        """What no schema can tell: rows that a model knows, and a file that is telemetry."""
+        """What no schema can tell: rows that a model knows."""
         if "inputData" in body:
             body["inputData"] = [FRAME, FRAME] if number % 3 else FRAME
-        if "file" in body:
-            body["file"] = Binary(self.file)
 
     def _pair(self, user: User) -> dict[str, Any]:
         accounts = self.container.accounts
