@@ -7,10 +7,10 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench fuzz clean
+.PHONY: help demo up test lint bench bench-learning fuzz clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # exec: a signal for the recipe is one for the command
 demo: $(STAMP) ## show everything at work; SESSIONS=folder plays your files, KEEP=1 leaves it running
@@ -33,6 +33,9 @@ bench: $(STAMP) ## measure the time from upload to active version, and memory
 
 fuzz: $(STAMP) ## ask every operation of the API thousands of odd things, for three minutes
 	@exec $(BIN)/python -m tests.fuzz
+
+bench-learning: $(STAMP) ## compare the lap-time algorithms; SESSIONS=folder plays your files
+	@exec $(BIN)/python -m bench.learning $(SESSIONS)
 
 clean: ## remove what was built, not the data in .lapwise
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from app.settings import Settings
-from app.stores.queue import QUEUE, SWEEP, TASK_QUEUES, TIDY, transport_options
+from app.stores.queue import QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, transport_options
 
 _settings = Settings.from_environment()
 
@@ -35,5 +35,6 @@ beat_schedule = {
         "schedule": timedelta(seconds=_settings.sweep_seconds),
         "options": {"expires": 4 * _settings.sweep_seconds},
     },
+    "retrain": {"task": RETRAIN, "schedule": timedelta(minutes=1), "options": {"expires": 120}},
     "tidy": {"task": TIDY, "schedule": timedelta(hours=1)},
 }

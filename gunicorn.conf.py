@@ -40,6 +40,11 @@ def on_starting(_server: Any) -> None:
     _metrics.mkdir(parents=True)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Lets the application see how many requests wait for a thread."""
+    worker.wsgi.extensions["lapwise-backlog"] = worker.tpool._work_queue.qsize
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Takes an ended process out of the figures that only count the living."""
     from prometheus_client.multiprocess import mark_process_dead  # not before the folder is set

@@ -10,25 +10,50 @@ from redis import Redis
 from app import mongo
 from app.services.accounts import Accounts
 from app.services.analyses import Analyses
+from app.services.analytics import Analytics
+from app.services.automatic import AutomaticJobs
+from app.services.challenges import Challenges
+from app.services.events import Events
+from app.services.exchange import Exchange
+from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
+from app.services.lessons import Lessons
+from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
+from app.services.retention import Retention
+from app.services.retraining import Retraining
 from app.services.runs import Runs
 from app.services.sessions import Sessions
+from app.services.sharing import Sharing
 from app.services.training import Training
+from app.services.trials import Trials
 from app.services.uploads import Uploads
+from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.deliveries import DeliveryStore
+from app.stores.drifts import DriftStore
+from app.stores.events import EventStore
+from app.stores.experiments import ExperimentStore
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
+from app.stores.journal import Journal
 from app.stores.migrating import is_migrated
 from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
+from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
+from app.stores.usage import UsageStore
+from app.stores.webhooks import WebhookStore
 from learning.telemetry import Limits
+from models_store.bundles import Bundles
 from models_store.cache import ModelCache
+from models_store.performance import Performance
+from models_store.pruning import Pruning
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 
@@ -42,9 +67,17 @@ class Container:
     sessions: Sessions
     analyses: Analyses
     uploads: Uploads
+    events: Events
+    webhooks: Webhooks
     jobs: Jobs
     training: Training
+    retraining: Retraining
     models: Models
+    exchange: Exchange
+    experiments: Experiments
+    sharing: Sharing
+    usage: Usage
+    analytics: Analytics
     runs: Runs
     platform: Platform
     mongo_client: mongo.Client = field(repr=False)
@@ -56,7 +89,8 @@ class Container:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Closes the connections."""
+        """Closes files and connections."""
+        self.usage.close()
         self.mongo_client.close()
         self.redis.close()
 
@@ -70,7 +104,21 @@ def build_container(settings: Settings) -> Container:
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
     session_store, upload_store = SessionStore(database), UploadStore(database)
-    users, registry = Users(database), ModelRegistry(client, database)
+    users, experiment_store = Users(database), ExperimentStore(database)
+    webhooks = Webhooks(
+        client=client,
+        users=users,
+        hooks=WebhookStore(database),
+        deliveries=DeliveryStore(database),
+        queue=queue,
+        allow_private=settings.webhook_allow_private,
+    )
+    registry = ModelRegistry(
+        client,
+        database,
+        on_activation=(experiment_store.version_activated, webhooks.model_activated),
+        on_removal=(experiment_store.version_removed,),
+    )
     models = ModelStore(
         database,
         registry=registry,
@@ -79,6 +127,8 @@ def build_container(settings: Settings) -> Container:
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
+    automatic = AutomaticJobs(users, registry, job_store)
+    event_store = EventStore(database)
     training = Training(
         client=client,
         users=users,
@@ -86,6 +136,18 @@ def build_container(settings: Settings) -> Container:
         registry=registry,
         job_store=job_store,
         jobs=jobs,
+        automatic=automatic,
+    )
+    retraining = Retraining(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        drifts=DriftStore(database),
+        job_store=job_store,
+        jobs=jobs,
+        webhooks=webhooks,
+        cooldown=timedelta(seconds=settings.retrain_cooldown_seconds),
     )
     sessions = Sessions(
         client=client,
@@ -96,8 +158,36 @@ def build_container(settings: Settings) -> Container:
         training=training,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
+    lessons = Lessons(session_store, job_store, status)
+    shares, usage_store = ShareStore(database), UsageStore(database)
+    sharing = Sharing(client=client, users=users, shares=shares, registry=registry)
+    usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
+    retention = Retention(
+        Pruning(client, database, registry),
+        keep=settings.keep_versions,
+        in_use=(job_store.models_in_use, shares.shared_models, experiment_store.models_in_use),
+    )
     # jobs first: a job that is running loses its lease and can leave nothing behind
-    removers = (job_store.remove_all, upload_store.remove_all, session_store.remove_all, models.remove_all)
+    removers = (
+        job_store.remove_all,
+        experiment_store.remove_all,
+        shares.remove_all,
+        upload_store.remove_all,
+        session_store.remove_all,
+        models.remove_all,
+        usage_store.remove_all,
+        event_store.remove_all,
+        webhooks.remove_all,
+    )
+    experiments = Experiments(
+        client=client,
+        users=users,
+        sessions=session_store,
+        registry=registry,
+        store=experiment_store,
+        jobs=jobs,
+        automatic=automatic,
+    )
     accounts = Accounts(
         users=users,
         families=TokenFamilies(database),
@@ -120,17 +210,67 @@ def build_container(settings: Settings) -> Container:
             jobs=job_store,
             max_decoded_bytes=settings.max_decoded_bytes,
         ),
+        events=Events(
+            client=client,
+            users=users,
+            session_store=session_store,
+            events=event_store,
+            sessions=sessions,
+            automatic=automatic,
+            jobs=jobs,
+        ),
+        webhooks=webhooks,
         jobs=jobs,
         training=training,
-        models=Models(registry, models),
-        runs=Runs(
+        retraining=retraining,
+        models=Models(
+            registry=registry,
+            store=models,
+            sharing=sharing,
+            usage=usage,
+            running=RunningExperiments(experiment_store),
+            webhooks=webhooks,
+        ),
+        exchange=Exchange(
             client=client,
+            users=users,
             sessions=session_store,
             registry=registry,
             models=models,
+            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
+            webhooks=webhooks,
+        ),
+        experiments=experiments,
+        sharing=sharing,
+        usage=usage,
+        analytics=Analytics(usage, usage_store, Performance(database)),
+        runs=Runs(
+            lessons=lessons,
+            registry=registry,
+            models=models,
+            measuring=Measuring(
+                sessions=session_store,
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                lessons=lessons,
+                webhooks=webhooks,
+            ),
+            trials=Trials(
+                sessions=session_store, registry=registry, models=models, experiments=experiment_store
+            ),
             jobs=job_store,
             status=status,
             queue=queue,
+            webhooks=webhooks,
+            retraining=retraining,
+            challenges=Challenges(
+                registry=registry,
+                models=models,
+                jobs=job_store,
+                lessons=lessons,
+                webhooks=webhooks,
+            ),
             attempts=settings.job_attempts,
         ),
         platform=Platform(
@@ -140,8 +280,11 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
+            webhooks=webhooks,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
+            each_sweep=(accounts.resume_removal, experiments.end_overdue, webhooks.wake_if_due),
+            each_tidy={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
         ),
     )

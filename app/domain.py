@@ -25,7 +25,9 @@ class JobKind(StrEnum):
 
     TRAIN = "train"  # a lineage's first version, or a retraining from scratch
     INCREMENTAL_TRAINING = "incremental_training"  # a version grown from an earlier one
+    RETRAIN = "retrain"  # a challenger from the sessions since a drift, measured against the active version
     VALIDATE = "validate"  # a version's metrics on given sessions; changes nothing
+    COMPARE = "compare"  # several versions on the same sessions; changes nothing
 
 
 class JobStatus(StrEnum):
@@ -51,6 +53,15 @@ def utc_now() -> datetime:
     """The time now, in UTC, to the millisecond that MongoDB keeps."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+def iso(moment: datetime) -> str:
+    """A time as clients see it.
+
+    >>> iso(datetime(2026, 2, 11, 9, 30, tzinfo=UTC))
+    '2026-02-11T09:30:00.000Z'
+    """
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,8 +168,20 @@ class IncrementRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompareRequest:
+    """Versions of one lineage to be measured on the same sessions; `level` is of the verdicts, 0..1."""
+
+    model_ids: tuple[str, ...]
+    session_ids: tuple[str, ...]
+    level: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
 class PredictRequest:
-    """Frames to predict for, by a version or by the active version of a track and type."""
+    """Frames to predict for, by a version or by the active version of a track and type.
+
+    While a live experiment runs, `client_id` decides which side answers for the active version.
+    """
 
     rows: tuple[Mapping[str, Any], ...]
     is_list: bool
@@ -168,6 +191,7 @@ class PredictRequest:
     include_confidence: bool = False
     confidence_level: float = 0.9
     include_feature_importance: bool = False
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,8 +257,31 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FoundDrift:
+    """A change of pace that the newest laps of a lineage showed, and the job that answers it.
+
+    `model_id` is the version that found it, `began_session_id` and `began_lap` are where it began about, and
+    `size` is in seconds a lap.
+    """
+
+    id: str
+    model_id: str
+    detected_at: datetime
+    session_id: str
+    lap: int
+    began_session_id: str
+    began_lap: int
+    direction: str
+    size: float
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Lineage:
-    """The state all versions of one lineage share; `revision` rises with every change to them."""
+    """The state all versions of one lineage share; `revision` rises with every change to them.
+
+    `drift` is the newest one found; no retraining begins before `retrain_after`.
+    """
 
     id: str
     user_id: str
@@ -243,6 +290,9 @@ class Lineage:
     newest_version: str | None
     active_model_id: str | None
     revision: int
+    automatic_retraining: bool = True
+    drift: FoundDrift | None = None
+    retrain_after: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -285,3 +335,8 @@ def next_version(newest: str | None, *, from_scratch: bool) -> str:
         return "1.0.0"
     major, minor, patch = (int(part) for part in newest.split("."))
     return f"{major + 1}.0.0" if from_scratch else f"{major}.{minor}.{patch + 1}"
+
+
+def key_of(one: Version | Lineage | Job) -> LineageKey:
+    """The lineage that a version or a job belongs to."""
+    return LineageKey(user_id=one.user_id, track_name=one.track_name, model_type=one.model_type)

@@ -63,6 +63,36 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class ShareNotFound(NotFound):
+    """This model is not shared with that driver, or it is not yours."""
+
+    code = "share_not_found"
+
+
+class ExperimentNotFound(NotFound):
+    """This model takes part in no experiment."""
+
+    code = "experiment_not_found"
+
+
+class UserNotFound(NotFound):
+    """There is no such driver."""
+
+    code = "user_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook, or it is not yours."""
+
+    code = "webhook_not_found"
+
+
+class LineageNotFound(NotFound):
+    """There is no model of this type for this track; train one first."""
+
+    code = "lineage_not_found"
+
+
 class Conflict(LapwiseError):
     """The request does not fit the present state."""
 
@@ -105,16 +135,70 @@ class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 
 
+class EventIdReused(Conflict):
+    """This eventId came before with another body; choose a new one for another event."""
+
+    code = "event_id_reused"
+
+
+class TooManyWebhooks(Conflict):
+    """You have as many webhooks as a driver may have; remove one first."""
+
+    code = "too_many_webhooks"
+
+
+class WebhookDisabled(Conflict):
+    """This webhook is disabled; remove it and register its address again."""
+
+    code = "webhook_disabled"
+
+
 class LineageChanged(Conflict):
     """The lineage changed meanwhile; look at it again and repeat."""
 
     code = "lineage_changed"
 
 
+class TooManyShares(Conflict):
+    """This model is shared with as many drivers as it can be; revoke a share first."""
+
+    code = "too_many_shares"
+
+
+class ModelExists(Conflict):
+    """This very model is a version of the lineage already."""
+
+    code = "model_exists"
+
+
+class NotActive(Conflict):
+    """Only the active version of a lineage can be the incumbent; activate it first."""
+
+    code = "not_active"
+
+
+class ExperimentRunning(Conflict):
+    """An experiment is running in this lineage; end it first."""
+
+    code = "experiment_running"
+
+
+class ExperimentEnded(Conflict):
+    """The experiment ended without finding the challenger better; activate its version to use it anyway."""
+
+    code = "experiment_ended"
+
+
 class Invalid(LapwiseError):
     """Some fields are not valid; details name each."""
 
     code = "invalid"
+
+
+class BundleRefused(Invalid):
+    """This file is not a bundle that this platform exported, or it was altered."""
+
+    code = "bundle_refused"
 
 
 class SetupMissing(Invalid):
@@ -159,6 +243,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class SignatureInvalid(Unauthorized):
+    """The signature of this request is not good."""
+
+    code = "signature_invalid"
+
+
 class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 
@@ -169,6 +259,18 @@ class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 
     code = "unavailable"
+
+
+class Overloaded(Unavailable):
+    """More is coming in than can be taken just now; try again shortly."""
+
+    code = "overloaded"
+
+
+class DestinationRefused(LapwiseError):
+    """Notifications do not go to this address."""
+
+    code = "destination_refused"
 
 
 class ArtifactRefused(LapwiseError):

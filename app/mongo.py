@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from types import UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -37,6 +38,7 @@ SOCKET_MS = 30_000
 PING_SECONDS = 1.0
 TRANSACTION_SECONDS = 20.0  # all its repeats together
 MAJORITY = WriteConcern("majority", wtimeout=10_000)
+_AS_THEY_ARE = (str, int, float, bool, bytes, datetime)
 _GONE = (
     AutoReconnect,
     ConnectionFailure,
@@ -102,18 +104,17 @@ def to_document(value: Any) -> Document:
     >>> to_document(Progress(done=1, total=2, unit="laps"))
     {'done': 1, 'total': 2, 'unit': 'laps'}
     """
-    return {field_key(field.name): _plain(getattr(value, field.name)) for field in fields(value)}
+    return {key: _plain(getattr(value, name)) for name, key, _, _ in _fields(cast(Hashable, type(value)))}
 
 
 def from_document(kind: type[V], document: Mapping[str, Any]) -> V:
     """The dataclass that `to_document` wrote; keys it does not know are passed over."""
-    hints = _hints(cast(Hashable, kind))
     values = {}
-    for field in fields(kind):  # type: ignore[arg-type]  # V is a dataclass by contract
-        key = field_key(field.name)
+    for name, key, restored, is_needed in _fields(cast(Hashable, kind)):
         if key in document:
-            values[field.name] = _restored(hints[field.name], document[key])
-        elif field.default is MISSING and field.default_factory is MISSING:
+            value = document[key]
+            values[name] = value if value is None or restored is None else restored(value)
+        elif is_needed:
             raise KeyError(f"{kind.__name__} document without {key}")
     return kind(**values)
 
@@ -125,11 +126,23 @@ def field_key(name: str) -> str:
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _fields(kind: Any) -> tuple[tuple[str, str, Callable[[Any], Any] | None, bool], ...]:
+    """Of each field: its name, its key, what restores it from a document, and whether it must be there."""
+    hints = get_type_hints(kind)
+    return tuple(
+        (
+            field.name,
+            field_key(field.name),
+            _restorer(hints[field.name]),
+            field.default is MISSING and field.default_factory is MISSING,
+        )
+        for field in fields(kind)
+    )
 
 
 def _plain(value: Any) -> Any:
+    if value is None or type(value) in _AS_THEY_ARE:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return to_document(value)
     if isinstance(value, Enum):
@@ -141,16 +154,16 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _restored(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
+def _restorer(hint: Any) -> Callable[[Any], Any] | None:
+    """What makes a value of a type from what a document holds; None where that is the value itself."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return _restored(next(kind for kind in arguments if kind is not type(None)), value)
+        return _restorer(next(kind for kind in arguments if kind is not type(None)))
     if origin is tuple:
-        return tuple(_restored(arguments[0], item) for item in value)
+        item = _restorer(arguments[0])
+        return tuple if item is None else lambda values: tuple(item(value) for value in values)
     if is_dataclass(hint) and isinstance(hint, type):
-        return from_document(hint, value)
+        return partial(from_document, hint)
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(value)
-    return value
+        return hint
+    return None

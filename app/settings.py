@@ -11,6 +11,7 @@ from app.errors import SettingInvalid, SettingMissing
 PREFIX = "LAPWISE_"
 MEBIBYTE = 1 << 20
 SHORTEST_SECRET = 16  # characters
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class Settings:
     redis_url: str = field(repr=False)
     secret_key: str = field(repr=False)  # signs access and refresh tokens
     model_key: str = field(repr=False)  # signs model binaries
+    webhook_secret: str = field(repr=False)  # what a game backend signs its events with
     broker_url: str = field(default="", repr=False)  # the queue; empty means redis_url
     database: str = "lapwise"
     access_token_seconds: int = 900
@@ -32,18 +34,25 @@ class Settings:
     model_cache_bytes: int = 256 * MEBIBYTE  # models kept ready in each process
     lease_seconds: float = 15.0  # a job whose worker is silent this long is taken over
     sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
+    retrain_cooldown_seconds: float = 24 * 3600.0  # between two automatic retrainings of a lineage
     job_attempts: int = 5  # starts of one job before it is given up
+    keep_versions: int = 20  # the newest of each lineage stay even if they never were active
+    data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
+    webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
-        for name in ("secret_key", "model_key"):
+        for name in ("secret_key", "model_key", "webhook_secret"):
             if len(getattr(self, name)) < SHORTEST_SECRET:
                 variable = PREFIX + name.upper()
                 raise SettingInvalid(
                     f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable
                 )
+
+        if self.keep_versions < 1:
+            raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
 
     @property
     def queue_url(self) -> str:
@@ -107,6 +116,6 @@ def _read(
 
 def _converted(kind: Any, name: str, text: str) -> Any:
     try:
-        return kind(text)
-    except ValueError as exc:
+        return _FLAGS[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError) as exc:
         raise SettingInvalid(f"{name} must be of type {kind.__name__}, not {text!r}", setting=name) from exc

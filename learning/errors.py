@@ -55,3 +55,9 @@ class NothingToLearn(LearningError):
     """The sessions hold no lap this model type can learn from."""
 
     code = "nothing_to_learn"
+
+
+class ExportNotSupported(LearningError):
+    """This model cannot be exported in this format."""
+
+    code = "export_not_supported"

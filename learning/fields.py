@@ -16,6 +16,7 @@ from learning.laps import SPLITS
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
 _LONGEST_LIST = 200
+_FLOAT = {float}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
 
@@ -101,7 +102,7 @@ def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> li
     features: list[Features] = [
         dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)
     ]
-    return None if "splits" in names and any(map(_splits_problem, features)) else features
+    return None if {"splits", "speeds"} & set(names) and any(map(_marks_problem, features)) else features
 
 
 def _column(field: Field, values: Sequence[Any]) -> Sequence[Any] | None:
@@ -143,9 +144,7 @@ def _check_row(fields: Mapping[str, Field], row: Mapping[str, Any]) -> tuple[Fea
             problems[given] = problem
         else:
             features[name] = _converted(fields[name], value)
-    if not problems and (problem := _splits_problem(features)):
-        problems["splits"] = problem
-    return features, problems
+    return features, problems or _marks_problem(features)
 
 
 def _problem(field: Field, value: Any) -> str | None:
@@ -161,6 +160,8 @@ def _problem(field: Field, value: Any) -> str | None:
         return next((f"{name} {problem}" for name, problem in named.items() if problem), None)
     if not isinstance(value, list | tuple) or len(value) > _LONGEST_LIST:
         return f"must be a list of at most {_LONGEST_LIST} numbers"
+    if set(map(type, value)) == _FLOAT and field.minimum <= min(value) and max(value) <= field.maximum:
+        return None if math.isfinite(sum(value)) else "must be finite"
     return next(filter(None, (_number_problem(field, item) for item in value)), None)
 
 
@@ -181,17 +182,24 @@ def _converted(field: Field, value: Any) -> Any:
         return float(value)
     if field.kind == "mapping":
         return {name: float(item) for name, item in value.items()}
-    return tuple(float(item) for item in value)
+    return tuple(map(float, value))
 
 
-def _splits_problem(features: Features) -> str | None:
-    splits = features.get("splits")
-    if not splits:
-        return None
-    if not {"current_lap_time", "track_position"} <= features.keys():
-        return "need current_lap_time and track_position beside them"
-    if len(splits) > int(features["track_position"] * SPLITS + 1e-9):
-        return "are more than the 5 % marks passed at this track_position"
-    if splits[0] <= 0 or any(map(operator.ge, splits, splits[1:])):
-        return "must rise"
-    return "must not be above current_lap_time" if splits[-1] > features["current_lap_time"] + 1e-6 else None
+def _marks_problem(features: Features) -> dict[str, str]:
+    """What is wrong with `splits` or `speeds` beside the other fields, by field."""
+    splits, speeds = features.get("splits", ()), features.get("speeds", ())
+    if not splits and not speeds:
+        return {}
+    name = "splits" if splits else "speeds"
+    if "track_position" not in features or (splits and "current_lap_time" not in features):
+        return {name: "need current_lap_time and track_position beside them"}
+    passed = int(features["track_position"] * SPLITS + 1e-9)
+    if len(splits) > passed:
+        return {"splits": "are more than the 5 % marks passed at this track_position"}
+    if len(speeds) > passed + 1:
+        return {"speeds": "are more than the line and the 5 % marks passed at this track_position"}
+    if splits and (splits[0] <= 0 or any(map(operator.ge, splits, splits[1:]))):
+        return {"splits": "must rise"}
+    if splits and splits[-1] > features["current_lap_time"] + 1e-6:
+        return {"splits": "must not be above current_lap_time"}
+    return {}

@@ -18,10 +18,10 @@ SHARES: Floats = np.linspace(0.0, 1.0, MARKS + 1)
 AT_PACE = 1.07  # a lap within 107 % of the best so far was driven for time
 MARKS_PER_SPLIT = MARKS // SPLITS
 FACTS = ("outing", "tyre_life", "outing_lap", "previous_lap", "compound")
-_TICKS = np.array([1e3, 2.0])  # a second and a km/h, as traces are kept
+TICKS = np.array([1e3, 2.0])  # a second and a km/h, as traces are kept
 _UNKNOWN = -1
 _NO_SPEED = 1e4
-_NO_OUTING = -1.0  # shared by a lap of no known outing and its recent laps
+NO_OUTING = -1.0  # shared by a lap of no known outing and its recent laps
 _NO_LAP_BEFORE = -1.0  # in place of the logarithm of the lap before
 
 
@@ -101,6 +101,8 @@ class LapHistory:
         Shape (laps,), seconds.
     number
         Shape (laps,), how many laps came before, also of those not added here.
+    age
+        Shape (laps,), how many laps came after.
     shaped
         Shape (laps,), whether more is known of the lap than its time.
     facts
@@ -129,7 +131,7 @@ class LapHistory:
         self.shaped, self.facts = shaped[keep], facts[:, keep]
         self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
-        self.traces = (self._ticks / _TICKS[:, None]).astype(np.float32)
+        self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
@@ -137,6 +139,7 @@ class LapHistory:
         self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
+        self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
 
     def __len__(self) -> int:
@@ -159,7 +162,7 @@ class LapHistory:
 
     def add(self, x: Features, lap_time: float, number: int) -> None:
         """Adds a whole lap; one without a trace counts as driven at an even speed."""
-        trace = np.stack([trace_of(x, lap_time), speeds_of(x)], axis=1) * _TICKS
+        trace = np.stack([trace_of(x, lap_time), speeds_of(x)], axis=1) * TICKS
         ticks = np.where(np.isnan(trace), _UNKNOWN, np.rint(trace)).astype(np.int32)
         self._set(
             np.append(self.lap_time, lap_time),
@@ -237,7 +240,7 @@ def facts_of(x: Features) -> Floats:
     previous = x["recent_laps"][-1] if x.get("recent_laps") else x.get("previous_lap", math.nan)
     return np.array(
         [
-            x.get("outing", _NO_OUTING),
+            x.get("outing", NO_OUTING),
             x.get("tyre_life", math.nan),
             x.get("outing_lap", math.nan),
             math.log(previous) if previous != 0 else _NO_LAP_BEFORE,

@@ -41,6 +41,9 @@ class LapTimeContext(Context):
     def laps_learned(self) -> int:
         return self.estimator.laps_learned
 
+    def described(self) -> dict[str, Any]:
+        return {"bestLapTime": self.references.best}
+
     def intervals(self, positions: Floats, predicted: Floats, level: float) -> list[Interval]:
         """Interpolated between the checkpoints around each position."""
         widths = np.empty(len(predicted))

@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ _ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one
 _MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
-_CHOSEN = 8  # experts that speak at a point of the lap
+_CHOSEN = 10  # experts that speak at a point of the lap
 _NEIGHBOURS = 0.1  # of the lap: how far records and corrections of nearby points count
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 _SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
@@ -70,6 +70,9 @@ _EXPERTS = (
     Expert((1.3, 6.6), 1, 1, 0.2, 0.4, {}),
     Expert((2.0, 4.5), 3, 3, 0.2, 0.4, {}),
     Expert((4.1, 3.6), 12, 12, 0.2, 0.4, {}),
+    Expert((0.5, 4.0), 5, 5, 1.0, 1.0, {}),
+    Expert((0.5, 3.5), 15, 15, 1.0, 0.8, {}),
+    Expert((0.5, 3.0), 40, 40, 1.0, 0.6, {}),
     Expert((1.0, 2.4), 8, 8, 0.1, 0.3, {"speeds": 1, "outing_lap": 0.6}),
     Expert((1.6, 1.5), 60, 60, 0.1, 0.3, {"speeds": 1, "outing_lap": 0.6}),
     Expert((1.8, 2.7), 8, 8, 0.1, 0.2, {"last_speeds": 0.5, "tyre_life": 1.5}),
@@ -119,6 +122,33 @@ _SHARES = _shares()
 _SHARES_HERE = 1 - _SHARES.sum(axis=3)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MixtureArrays:
+    """All that an answer of an `ExpertMixture` rests on, for those who compute it elsewhere.
+
+    What follows the arrays is the same for all mixtures; their order is that of the terms and kinds above.
+    """
+
+    pace: LapHistory
+    recent: LapHistory
+    theta: NDArray[np.float32]  # (20, speakers, terms), what each term counts for those who speak at a mark
+    trust: NDArray[np.float32]  # (20, speakers)
+    coefficients: Floats  # (20, clues)
+    correction: float
+    shares: NDArray[np.float32] = field(default_factory=lambda: _SHARES)
+    shares_here: NDArray[np.float32] = field(default_factory=lambda: _SHARES_HERE)
+    floors: NDArray[np.float32] = field(default_factory=lambda: _FLOORS[:, 0, 0])
+    time_floors: NDArray[np.float32] = field(default_factory=lambda: _TIME_FLOORS[:, 0, 0])
+    narrow: float = _NARROW
+    unlike: float = _UNLIKE
+    far: float = _FAR
+    another_pace: float = _ANOTHER_PACE
+    forgotten: float = _FORGOTTEN
+    middle: tuple[float, float] = _MIDDLE
+    slack: float = _SLACK
+    clue_limit: float = _CLUE_LIMIT
+
+
 class ExpertMixture(base.Regressor):
     """Lap time from the laps most like the one being driven, by experts that are trusted by their record.
 
@@ -161,7 +191,7 @@ class ExpertMixture(base.Regressor):
     """
 
     def __init__(
-        self, window: int = 80, rate: float = 0.4, memory: float = 0.97, correction: float = 0.004
+        self, window: int = 64, rate: float = 0.4, memory: float = 0.97, correction: float = 0.004
     ) -> None:
         self.window = window
         self.rate = rate
@@ -204,6 +234,17 @@ class ExpertMixture(base.Regressor):
             pace = pace.with_recent(recent, now.facts[0])
             pace = pace.only(pace.lap_time <= _limit(pace))
         return [float(answer) for answer in self._answers(now, pace)]
+
+    def arrays(self) -> MixtureArrays:
+        """What the answers rest on; not to be changed."""
+        return MixtureArrays(
+            pace=self._pace,
+            recent=self._recent,
+            theta=_THETA[self._speakers],
+            trust=self._trust,
+            coefficients=self._correction.coefficients,
+            correction=self.correction,
+        )
 
     def _answers(self, now: Moments, pace: LapHistory) -> Floats:
         """The answers in seconds; points of the same part of the lap go together."""
@@ -254,7 +295,7 @@ class ExpertMixture(base.Regressor):
         now = Moments.along(lap, lap_time)
         past = _Past(now, _with_shape(self._pace, len(now) - 1))
         weights = past.weights(_THETA, slice(None))
-        opinions = np.stack([now.elapsed + _middles(past.remaining, one) for one in weights], axis=1)
+        opinions = (now.elapsed + _middles(past.remaining, weights)).T
         trust = self._record.trust(self.rate)[: len(now)]
         mixed = np.einsum("me,emn->mn", trust, weights)
         answers = now.elapsed + _middles(past.remaining, mixed)
@@ -345,17 +386,19 @@ class _Past:
     def clues(self, weights: NDArray[Any], answers: Floats) -> Floats:
         """Shape (m, 5): how a lap differs from those it goes by, in percent of the best lap and 20 km/h."""
         now, remaining, percent = self.now, self.remaining, self.best / 100
-        usual = np.einsum("mn,mkn->mk", weights, self.at)
-        ahead = now.elapsed - answers
-        clues = np.empty((len(now), _CLUES))
-        clues[:, 0] = (now.elapsed - usual[:, 0]) / percent
-        clues[:, 1] = (now.position > 0) * (now.here[:, 1] - usual[:, 1]) / 20
-        clues[:, 2] = (remaining[:, -1] + ahead) / percent
-        clues[:, 3] = (remaining.min(axis=1) + ahead) / percent
+        usual = np.einsum("mn,mkn->km", weights, self.at)
         last = remaining[:, -5:]
-        clues[:, 4] = (last.sum(axis=1) / last.shape[1] + ahead) / percent
-        clues[np.isnan(clues)] = 0.0
-        return np.minimum(np.maximum(clues, -_CLUE_LIMIT, out=clues), _CLUE_LIMIT, out=clues)
+        clues = np.empty((_CLUES, len(now)))
+        np.subtract(now.here.T, usual, out=clues[:2])
+        clues[2], clues[3], clues[4] = (
+            remaining[:, -1],
+            remaining.min(axis=1),
+            last.sum(axis=1) / last.shape[1],
+        )
+        clues[2:] += now.elapsed - answers
+        clues /= ((percent,), (20,), (percent,), (percent,), (percent,))
+        clues[1, (now.position == 0) | np.isnan(clues[1])] = 0.0
+        return np.minimum(np.maximum(clues, -_CLUE_LIMIT, out=clues), _CLUE_LIMIT, out=clues).T
 
     def weights(self, theta: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
         """Shape (experts, m, laps): what each lap counts for each expert, adding up to 1."""
@@ -380,8 +423,8 @@ class _Past:
         np.minimum(terms[:kinds], _UNLIKE, out=terms[:kinds])
         elsewhere = history.facts[0] != now.facts[:, :1]
         terms[shapes:kinds] *= elsewhere
-        age = history.number[-1] - history.number
-        terms[-4], terms[-3] = age * ~elsewhere, age * elsewhere
+        np.multiply(history.age, elsewhere, out=terms[-3])
+        np.subtract(history.age, terms[-3], out=terms[-4])
         terms[-2] = elsewhere
         terms[-1] = history.facts[4] != now.facts[:, 4:]
         return terms
@@ -427,13 +470,22 @@ def _with_shape(history: LapHistory, mark: int) -> LapHistory:
 
 
 def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
-    """For each row of weights that add up to 1, the mean of the middle part of the weighted values."""
+    """The mean of the middle part of weighted values.
+
+    Parameters
+    ----------
+    values
+        Shape (m, laps).
+    weights
+        Shape (..., m, laps), adding up to 1 along the last axis.
+    """
     low, high = _MIDDLE
     order = values.argsort(axis=1)
     rows = np.arange(len(values))[:, None]
     ordered = values[rows, order]
-    inside = weights[rows, order].cumsum(axis=1, dtype=np.float64)[:, :-1]
+    inside = weights[..., rows, order].cumsum(axis=-1, dtype=np.float64)[..., :-1]
     np.minimum(np.maximum(inside, low, out=inside), high, out=inside)
     inside *= ordered[:, 1:] - ordered[:, :-1]  # summed by parts
-    middles: Floats = (high * ordered[:, -1] - low * ordered[:, 0] - inside.sum(axis=1)) / (high - low)
+    ends = high * ordered[:, -1] - low * ordered[:, 0]
+    middles: Floats = (ends - inside.sum(axis=-1)) / (high - low)
     return middles

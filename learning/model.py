@@ -1,23 +1,26 @@
 """The whole of one lineage's model, whatever its type: it tests itself on each lap, then learns it."""
 
 import abc
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from river import stats
 
-from learning.errors import NothingToLearn
+from learning.drift import DriftWatch, LapMark
+from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import Field, check_rows
 from learning.history import Features
 from learning.intervals import Interval
 from learning.laps import Lap, SessionLaps
 from learning.moments import conditions_of, is_wet, situation_of
-from learning.scores import LapTest, Report, Score
+from learning.scores import LapError, LapTest, Report, Score
 
 __all__ = ["Estimator", "Interval", "OnLap", "Prediction", "RacingModel", "Report"]
 
 OnLap = Callable[[int, int], None]  # told laps done and laps in all after each lap; may raise to stop
+_ERRORS = 400  # laps whose errors are remembered one by one, to compare models lap by lap
 _GIVEN = ("outing", "session", "previous_lap")  # known of a lap of a session, not a field of a prediction
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
@@ -47,6 +50,10 @@ class Context(abc.ABC):
     @abc.abstractmethod
     def laps_learned(self) -> int:
         """As the estimator itself counts them."""
+
+    def described(self) -> dict[str, Any]:
+        """What a reader may like to know besides, times in seconds."""
+        return {}
 
 
 class Estimator(Protocol):
@@ -91,6 +98,8 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         self.sessions_learned = 0
         self._estimator = estimator
         self._contexts: dict[ContextKey, ContextT] = {}  # the one learned last is last
+        self._drift_watches: dict[ContextKey, DriftWatch] = {}
+        self._errors: deque[LapError] = deque(maxlen=_ERRORS)
         self._laps_dropped = 0
         self._outings = 0
         self._mean = stats.Mean()
@@ -107,6 +116,11 @@ class RacingModel(abc.ABC, Generic[ContextT]):
     def laps_learned(self) -> int:
         """How many laps the estimators have learned, by their own counts."""
         return self._laps_dropped + sum(context.laps_learned for context in self._contexts.values())
+
+    @property
+    def errors(self) -> tuple[LapError, ...]:
+        """The errors made on the last laps at pace, each before its lap was learned, oldest first."""
+        return tuple(self._errors)
 
     @property
     def mean(self) -> float:
@@ -168,21 +182,55 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             self._count_influence(context, session, lap)
         self._latest.add(test)
         self._total.add(test)
+        self._watch(key, lap, test)
         self._learn(context, session, lap)
         self._mean.update(test.truth if test else self._truth(lap))
         if len(self._contexts) > _CONTEXTS:
-            self._laps_dropped += self._contexts.pop(next(iter(self._contexts))).laps_learned
+            dropped = next(iter(self._contexts))
+            self._laps_dropped += self._contexts.pop(dropped).laps_learned
+            self._drift_watches.pop(dropped, None)
+
+    def _watch(self, key: ContextKey, lap: Lap, test: LapTest | None) -> None:
+        """Keeps the error of a lap at pace, and notes whether the pace has drifted by it."""
+        if test is None or not test.at_pace:
+            return
+        mark = LapMark(session=self.sessions_learned, lap=lap.number)
+        self._errors.append({**mark, "error": abs(test.truth - test.predicted)})
+        watch = self._drift_watches.setdefault(key, DriftWatch())
+        x = conditions_of(lap) | {"outing": self._outing(lap)}
+        drift = watch.update(x, self._watched(test), lap_time=test.truth, mark=mark)
+        if drift:
+            self._latest.note(drift)
+            self._total.note(drift)
+
+    def _watched(self, test: LapTest) -> float:
+        """What drift is looked for in, in seconds: of a model that adapts within a few laps the lap time."""
+        return test.truth
 
     def score_session(self, session: SessionLaps, *, on_lap: OnLap | None = None) -> Report:
         """Predicts each fitting lap without learning; neither model nor references move."""
-        laps = self.fitting_laps(session)
         score = Score(self.part)
+        for _, test in self.test_session(session, on_lap=on_lap):
+            score.add(test)
+        return score.report()
+
+    def test_session(
+        self, session: SessionLaps, *, on_lap: OnLap | None = None
+    ) -> list[tuple[Lap, LapTest | None]]:
+        """Predicts each fitting lap without learning; None for a lap of a kind the model has never learned.
+
+        Raises
+        ------
+        NothingToLearn
+            No lap fits.
+        """
+        laps, tests = self.fitting_laps(session), []
         for done, lap in enumerate(laps, start=1):
             context = self._contexts.get(self._key(session, lap))
-            score.add(self._test(context, session, lap) if context else None)
+            tests.append((lap, self._test(context, session, lap) if context else None))
             if on_lap:
                 on_lap(done, len(laps))
-        return score.report()
+        return tests
 
     def predict(
         self, rows: Sequence[Mapping[str, Any]], *, level: float | None = None, importance: bool = False
@@ -206,11 +254,15 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         checked = check_rows(self.fields, rows)
         if not self._contexts:
             raise NothingToLearn("this model has learned no lap yet")
+        if len(self._contexts) == 1:
+            return self._answers(next(iter(self._contexts.values())), checked, level, importance)
         contexts = [self._context_for(x) for x in checked]
-        if any(context is not contexts[0] for context in contexts) or len(checked) == 1:
-            pairs = zip(contexts, checked, strict=True)
-            return [self._answers(context, [x], level, importance)[0] for context, x in pairs]
-        return self._answers(contexts[0], checked, level, importance)
+        answers: dict[int, Prediction] = {}
+        for context in set(contexts):
+            own = [index for index, other in enumerate(contexts) if other is context]
+            found = self._answers(context, [checked[index] for index in own], level, importance)
+            answers |= zip(own, found, strict=True)
+        return [answers[index] for index in range(len(checked))]
 
     def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
         """The answer for a point of a lap of a session being learned; None while nothing was learned."""
@@ -243,10 +295,47 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             for x, values, interval in zip(rows, answers, intervals, strict=True)
         ]
 
+    def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
+        """What was learned last, of a car where one is named.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the cars that are known.
+        NothingToLearn
+        """
+        if not self._contexts:
+            raise NothingToLearn("the model has learned no lap yet")
+        for key, context in reversed(self._contexts.items()):
+            if car_model in (None, key.car_model):
+                return key, context
+        known = sorted({key.car_model for key in self._contexts} - {""})
+        choices = f"must be one of {', '.join(known)}" if known else "no lap was driven in a car with a name"
+        raise InvalidInput(f"the model has learned no lap of {car_model!r}", carModel=[choices])
+
+    def described(self) -> dict[str, Any]:
+        """What was learned, in figures that mean something to a driver; the context learned last is first."""
+        newest_first = reversed(self._contexts.items())
+        return {
+            "sessions": self.sessions_learned,
+            "laps": self.laps_learned,
+            "meanLapTime": self.mean if self.laps_learned else None,
+            "contexts": [self._described(key, context) for key, context in newest_first],
+        }
+
+    def _described(self, key: ContextKey, context: ContextT) -> dict[str, Any]:
+        laps, where = context.laps_learned, "wet" if key.wet else "dry"
+        return {
+            "summary": f"{laps} laps of {key.car_model or 'a car without a name'} on a {where} track",
+            "carModel": key.car_model or None,
+            "wet": key.wet,
+            "lapsLearned": laps,
+            **context.described(),
+            "nextLap": self._values(context, {}),
+        }
+
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""
-        if len(self._contexts) == 1:
-            return next(iter(self._contexts.values()))
         wanted = x.get("car_model"), is_wet(x) if {"wetness", "compound"} & x.keys() else None
 
         def likeness(key: ContextKey) -> tuple[bool, bool]:

@@ -22,6 +22,19 @@ class References:
         return self._best[0] if self._best else None
 
     @property
+    def laps(self) -> tuple[tuple[tuple[float, Floats], ...], tuple[float, Floats]]:
+        """The last laps, oldest first, and the best, each with its time and its elapsed seconds at each mark.
+
+        Raises
+        ------
+        ValueError
+            There is none yet.
+        """
+        if self._best is None:
+            raise ValueError("no lap was added")
+        return tuple(self._last), self._best
+
+    @property
     def limit(self) -> float:
         """107 % of the best so far in seconds, without end before the first lap."""
         return AT_PACE * self._best[0] if self._best else float("inf")

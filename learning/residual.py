@@ -10,8 +10,8 @@ from learning.history import Features, moments_of, position_of, trace_of
 from learning.references import References
 
 _EVERY = 2  # a lap is learned at every second 5 % of it
-_CLIP = 0.01  # a residual counts at most as this share of the reference, so that slow laps pull only so far
-_CONDITIONS = ("tyre_life", "fuel", "air_temp", "road_temp", "wetness", "speed")
+CLIP = 0.01  # a residual counts at most as this share of the reference, so that slow laps pull only so far
+CONDITIONS = ("tyre_life", "fuel", "air_temp", "road_temp", "wetness", "speed")
 
 
 class ResidualRegressor(base.Regressor):
@@ -41,7 +41,7 @@ class ResidualRegressor(base.Regressor):
         trace = trace_of(x, lap_time)
         if self.laps_learned == 0:  # the first lap is its own reference, so that every lap is counted
             self._references.add(lap_time, trace)
-        conditions: Features = {name: x[name] for name in _CONDITIONS if name in x}
+        conditions: Features = {name: x[name] for name in CONDITIONS if name in x}
         for mark, moment in enumerate(moments_of(x, lap_time)):
             if mark % _EVERY == 0:
                 self._learn_moment(conditions | moment, lap_time)
@@ -55,17 +55,27 @@ class ResidualRegressor(base.Regressor):
         reference, features = self._described(x)
         known: Features = {name: value for name, value in features.items() if name in self._names}
         residual = self.regressor.predict_one(known)
-        limit = _CLIP * reference
+        limit = CLIP * reference
         return reference + min(max(float(residual or 0.0), -limit), limit)
 
     def predict_many(self, rows: Sequence[Features]) -> list[float]:
         """The lap times of some points of laps."""
         return [self.predict_one(x) for x in rows]
 
+    @property
+    def references(self) -> References:
+        """The laps that the answers start from."""
+        return self._references
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the regressor has learned from; nothing else is shown to it."""
+        return tuple(str(name) for name in self._names)
+
     def _learn_moment(self, moment: Features, lap_time: float) -> None:
         reference, features = self._described(moment)
         self._names.update(dict.fromkeys(features))
-        limit = _CLIP * reference
+        limit = CLIP * reference
         self.regressor.learn_one(features, min(max(lap_time - reference, -limit), limit))
 
     def _described(self, x: Features) -> tuple[float, Features]:
@@ -81,6 +91,6 @@ class ResidualRegressor(base.Regressor):
             "form": answers["last_lap"] - reference,
             "best": answers["best_lap"] - reference,
         }
-        conditions = {name: float(x[name]) for name in _CONDITIONS if name in x}
+        conditions = {name: float(x[name]) for name in CONDITIONS if name in x}
         features |= {name: value for name, value in conditions.items() if math.isfinite(value)}
         return reference, features

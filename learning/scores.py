@@ -7,10 +7,18 @@ from typing import Any
 
 from river import stats
 
+from learning.drift import Drift, LapMark
 from learning.intervals import Interval
 
 LEVEL = 0.9  # of the intervals whose coverage is counted
+_DRIFTS = 20  # the newest that are kept
 _ACCURATE = 0.005  # a prediction within 0.5 % of the lap time counts as accurate
+
+
+class LapError(LapMark):
+    """The absolute error made on one lap, in seconds."""
+
+    error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +35,8 @@ class PartReport:
 class Report:
     """How well some laps were predicted; errors are in seconds, None where no lap could be scored.
 
-    `parts` are points of the lap in percent (`positions`), or sectors, as `part` says.
+    `parts` are points of the lap in percent (`positions`), or sectors, as `part` says. `drifts` are the
+    changes of pace found in these laps, oldest first.
     """
 
     laps: int
@@ -38,6 +47,7 @@ class Report:
     accuracy: float | None
     part: str
     parts: Mapping[str, PartReport] = field(default_factory=dict)
+    drifts: Sequence[Drift] = ()
 
     @property
     def positions(self) -> Mapping[str, PartReport]:
@@ -62,6 +72,7 @@ class Report:
             accuracy=_mean(reports, lambda report: report.accuracy),
             part=reports[0].part,
             parts={key: _merged_part([r.parts[key] for r in reports if key in r.parts]) for key in keys},
+            drifts=[drift for report in reports for drift in report.drifts],
         )
 
 
@@ -118,6 +129,11 @@ class Score:
         self._square = stats.Mean()
         self._accurate = stats.Mean()
         self._parts: dict[str, PartScore] = {}
+        self._drifts: tuple[Drift, ...] = ()
+
+    def note(self, drift: Drift) -> None:
+        """Keeps a change of pace for the report."""
+        self._drifts = (*self._drifts, drift)[-_DRIFTS:]
 
     def add(self, test: LapTest | None) -> None:
         """Counts a lap; None is one that could not be predicted, as the first of its kind."""
@@ -143,6 +159,7 @@ class Score:
             accuracy=self._accurate.get() if scored else None,
             part=self._part,
             parts={key: part.report() for key, part in self._parts.items()},
+            drifts=list(self._drifts),
         )
 
 

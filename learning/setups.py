@@ -82,6 +82,10 @@ class SetupModel(RacingModel[SetupContext]):
         if test.at_pace:
             context.window.update(test.truth, test.predicted)
 
+    def _watched(self, test: LapTest) -> float:
+        """What the setup does not explain."""
+        return test.truth - test.predicted
+
     def _learn(self, context: SetupContext, session: SessionLaps, lap: Lap) -> None:
         context.surface.learn_one(_features(session), self._truth(lap))
         context.references.add(self._truth(lap), self._truth(lap) * SHARES)

@@ -118,7 +118,7 @@ _ENTRIES = (
         description="weighted medians of the driver's recent laps that are most like this one",
         build=_mixture,
         hyperparameters={
-            "window": _integer(80, 10, 400, "laps remembered"),
+            "window": _integer(64, 10, 400, "laps at pace remembered"),
             "rate": _number(0.4, 0.0, 5.0, "how strongly an expert's better record counts"),
             "memory": _number(0.97, 0.5, 1.0, "share of its record an expert keeps from lap to lap"),
             "correction": _number(0.004, 0.0, 0.05, "largest learned correction, share of the lap time"),

@@ -12,6 +12,8 @@ ALLOWED = frozenset(
         ("collections", "defaultdict"),
         ("collections", "deque"),
         ("learning.carry_over", "CarryOver"),
+        ("learning.drift", "Detector"),
+        ("learning.drift", "DriftWatch"),
         ("learning.history", "LapHistory"),
         ("learning.intervals", "ResidualWindow"),
         ("learning.lap_time", "LapTimeContext"),

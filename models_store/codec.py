@@ -8,7 +8,7 @@ import json
 import pickle  # read only by `_Unpickler`, behind a signature and an allow-list
 from collections.abc import Sequence
 from copyreg import clear_extension_cache
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from threading import Lock
 from typing import Any
@@ -91,20 +91,21 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
         Saying why; also logged.
     """
     try:
-        _check(artifact, owner, keys, max_size)
+        check(artifact, owner=owner, keys=keys, max_size=max_size)
         return _unpickled(_decompressed(artifact))
     except ArtifactRefused as exc:
         log.warning("artifact_refused", model_id=owner.model_id, reason=exc.message)
         raise
 
 
-def _signature(key: bytes, owner: Owner, sha256: str, size: int, river_version: str) -> str:
-    # JSON, so that no two different sets of values make the same text
-    context = json.dumps([FORMAT, owner.user_id, owner.model_id, sha256, size, river_version])
-    return hmac.new(key, context.encode(), hashlib.sha256).hexdigest()
+def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: int) -> None:
+    """Makes sure of all that can be known of a binary without reading the model in it.
 
-
-def _check(artifact: Artifact, owner: Owner, keys: Sequence[bytes], max_size: int) -> None:
+    Raises
+    ------
+    ArtifactRefused
+        Sizes, digest or signature do not hold.
+    """
     if len(artifact.data) != artifact.compressed_size:
         raise ArtifactRefused(f"it has {len(artifact.data)} bytes instead of {artifact.compressed_size}")
     if not 0 < artifact.size <= max_size:
@@ -114,6 +115,18 @@ def _check(artifact: Artifact, owner: Owner, keys: Sequence[bytes], max_size: in
     signed = (_signature(key, owner, artifact.sha256, artifact.size, artifact.river_version) for key in keys)
     if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
         raise ArtifactRefused("it is not signed for this version with a key of this platform")
+
+
+def signed_for(artifact: Artifact, owner: Owner, *, key: bytes) -> Artifact:
+    """The same binary for another owner; only for one that `decode` has just opened."""
+    signature = _signature(key, owner, artifact.sha256, artifact.size, artifact.river_version)
+    return replace(artifact, hmac=signature)
+
+
+def _signature(key: bytes, owner: Owner, sha256: str, size: int, river_version: str) -> str:
+    # JSON, so that no two different sets of values make the same text
+    context = json.dumps([FORMAT, owner.user_id, owner.model_id, sha256, size, river_version])
+    return hmac.new(key, context.encode(), hashlib.sha256).hexdigest()
 
 
 def _decompressed(artifact: Artifact) -> bytes:

@@ -1,14 +1,20 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
 
-from app.domain import Lineage, LineageKey, ModelType, Page, Version, utc_now
+from app.domain import Lineage, LineageKey, ModelType, Page, Version, key_of, utc_now
 from app.errors import LineageChanged, ModelNotFound
 from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
 from app.paging import page_of
+from models_store.activations import ActivationCause, Activations, Why
+
+OnActivation = Callable[[Version, Why, ClientSession], None]
+OnRemoval = Callable[[Version, ClientSession], None]
 
 
 class ModelRegistry:
@@ -20,17 +26,32 @@ class ModelRegistry:
     Parameters
     ----------
     client, database
-        Collections `aimodels` and `lineages`. Beside what `Lineage` says, a lineage's document holds
-        `removed`: the parents of its removed versions by id, so that ancestry survives removal.
+        Collections `aimodels`, `lineages` and `activations`. Beside what `Version` says, a version's document
+        has `activatedAt`, when it first became active, or None.
+    on_activation
+        Told, within the transaction, of each version that has become active, and why.
+    on_removal
+        Told, within the transaction, of each version that is about to be removed, before another one takes
+        over from it.
     """
 
-    def __init__(self, client: Client, database: Database[Document]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        database: Database[Document],
+        *,
+        on_activation: Sequence[OnActivation] = (),
+        on_removal: Sequence[OnRemoval] = (),
+    ) -> None:
         self._client = client
+        self._on_activation = on_activation
+        self._on_removal = on_removal
         self._versions = database["aimodels"]
         self._at_one_moment = self._versions.with_options(read_concern=ReadConcern("snapshot"))
         self._lineages = database["lineages"]
+        self.activations = Activations(database)
 
-    def get_version(self, user_id: str, model_id: str) -> Version:
+    def get_version(self, user_id: str, model_id: str, *, tx: ClientSession | None = None) -> Version:
         """A driver's version.
 
         Raises
@@ -38,8 +59,8 @@ class ModelRegistry:
         ModelNotFound
             Also when it is another driver's.
         """
-        with errors_translated():
-            return self._get(user_id, model_id)
+        with errors_translated(tx):
+            return self._get(user_id, model_id, tx)
 
     def versions(
         self,
@@ -59,16 +80,26 @@ class ModelRegistry:
             query["isActive"] = True
         return page_of(self._versions, Version, query, limit=limit, cursor=cursor)
 
+    def find_all(self, owners: Mapping[str, str]) -> dict[str, Version]:
+        """Those of the versions that are there, by id, of the drivers that `owners` names for each."""
+        with errors_translated():
+            found = self._versions.find({"_id": {"$in": list(owners)}})
+            return {
+                document["_id"]: from_document(Version, document)
+                for document in found
+                if owners[document["_id"]] == document["userId"]
+            }
+
     def history(self, key: LineageKey) -> tuple[Version, ...]:
         """A lineage's versions, oldest first."""
         with errors_translated():
-            found = [from_document(Version, document) for document in self._versions.find(_of(key))]
-        return tuple(sorted(found, key=lambda version: _number(version.model_version)))
+            found = [from_document(Version, document) for document in self._versions.find(of_lineage(key))]
+        return tuple(sorted(found, key=lambda version: number_of(version.model_version)))
 
-    def find_active(self, key: LineageKey) -> Version | None:
+    def find_active(self, key: LineageKey, *, tx: ClientSession | None = None) -> Version | None:
         # read at one moment, else a scan in the midst of an activation may miss the old and the new one
-        with errors_translated():
-            found = self._at_one_moment.find_one(_of(key) | {"isActive": True})
+        with errors_translated(tx):
+            found = self._at_one_moment.find_one(of_lineage(key) | {"isActive": True}, session=tx)
         return from_document(Version, found) if found else None
 
     def find_lineage(self, key: LineageKey) -> Lineage | None:
@@ -76,19 +107,32 @@ class ModelRegistry:
             found = self._lineages.find_one({"_id": key.id})
         return from_document(Lineage, found) if found else None
 
-    def active_lineages(self, user_id: str, track_name: str) -> tuple[Lineage, ...]:
-        """A driver's lineages on a track that have an active version."""
-        query = {"userId": user_id, "trackName": track_name, "activeModelId": {"$ne": None}}
-        with errors_translated():
-            return tuple(from_document(Lineage, found) for found in self._lineages.find(query))
+    def find_twin(self, key: LineageKey, sha256: str, *, tx: ClientSession) -> Version | None:
+        """A version of the lineage with this very binary."""
+        found = self._versions.find_one(of_lineage(key) | {"sha256": sha256}, session=tx)
+        return from_document(Version, found) if found else None
 
-    def add_version(self, version: Version, *, expected_revision: int, tx: ClientSession) -> None:
-        """Adds a version as the newest and active one of its lineage.
+    def active_among(self, lineage_ids: Collection[str], *, tx: ClientSession | None = None) -> set[str]:
+        """Those of the lineages that have an active version."""
+        query = {"_id": {"$in": list(lineage_ids)}, "activeModelId": {"$ne": None}}
+        return {found["_id"] for found in self._lineages.find(query, {"_id": 1}, session=tx)}
+
+    def add_version(
+        self,
+        version: Version,
+        *,
+        expected_revision: int,
+        tx: ClientSession,
+        why: Why | None = Why(ActivationCause.TRAINED),  # noqa: B008  # frozen
+    ) -> None:
+        """Adds a version as the newest of its lineage, and as the active one.
 
         Parameters
         ----------
         expected_revision
             Of the lineage when the version was decided on; 0 for a lineage that was not there.
+        why
+            It becomes the active one; None leaves the active one as it is.
 
         Raises
         ------
@@ -96,39 +140,69 @@ class ModelRegistry:
             The lineage has moved on since.
         """
         key = key_of(version)
-        changes = {"newestVersion": version.model_version, "activeModelId": version.id}
         try:
             moved = self._lineages.update_one(
                 {"_id": key.id, "revision": expected_revision},
-                {"$set": _of(key) | changes, "$inc": {"revision": 1}},
+                {
+                    "$set": of_lineage(key) | {"newestVersion": version.model_version},
+                    "$setOnInsert": {"activeModelId": None},
+                    "$inc": {"revision": 1},
+                },
                 upsert=expected_revision == 0,
                 session=tx,
             )
             if not (moved.matched_count or moved.upserted_id):
                 raise LineageChanged
-            self._deactivate(key, tx)
-            self._versions.insert_one(to_document(version) | {"isActive": True}, session=tx)
+            self._versions.insert_one(
+                to_document(version) | {"isActive": False, "activatedAt": None}, session=tx
+            )
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
+        if why is not None:
+            self._switch(version, why, tx)
 
-    def activate(self, user_id: str, model_id: str) -> Version:
+    def hold(self, key: LineageKey, *, active_id: str, tx: ClientSession) -> bool:
+        """Whether the version is the active one; if so the revision rises, and nobody moves on unaware."""
+        held = self._lineages.update_one(
+            {"_id": key.id, "activeModelId": active_id}, {"$inc": {"revision": 1}}, session=tx
+        )
+        return held.matched_count == 1
+
+    def activate(
+        self,
+        user_id: str,
+        model_id: str,
+        why: Why = Why(ActivationCause.CHOSEN),  # noqa: B008  # frozen
+        *,
+        expected_active_id: str | None = None,
+        tx: ClientSession | None = None,
+    ) -> Version:
         """Makes a version the active one of its lineage; of two calls that race, one comes after the other.
+
+        Parameters
+        ----------
+        expected_active_id
+            What must be active before; None takes what is.
 
         Raises
         ------
         ModelNotFound
+        LineageChanged
+            Another version is active than the one expected.
         """
 
         def work(tx: ClientSession) -> Version:
             version = self._get(user_id, model_id, tx)
             if version.is_active:
                 return version
-            self._move(key_of(version), {"activeModelId": model_id}, tx)
-            self._deactivate(key_of(version), tx)
-            self._activate(model_id, tx)
+            lineage = self._lineages.find_one({"_id": key_of(version).id}, session=tx) or {}
+            if expected_active_id not in (None, lineage.get("activeModelId")):
+                raise LineageChanged(activeModelId=lineage.get("activeModelId"))
+            self._switch(version, why, tx)
+            self._touch(key_of(version), tx)
             return self._get(user_id, model_id, tx)
 
-        return in_transaction(self._client, work)
+        return work(tx) if tx else in_transaction(self._client, work)
 
     def rename(
         self, user_id: str, model_id: str, *, model_name: str | None = None, description: str | None = None
@@ -148,32 +222,37 @@ class ModelRegistry:
             return self._get(user_id, model_id)
 
     def remove(self, user_id: str, model_id: str) -> None:
-        """Removes a version; of the active one, its nearest ancestor left, else the newest, becomes active.
+        """Removes a version; its children become its parent's.
+
+        Of the active one the parent, else the newest version left, becomes active.
 
         Raises
         ------
         ModelNotFound
         """
+        in_transaction(self._client, lambda tx: self.drop(self._get(user_id, model_id, tx), tx=tx))
 
-        def work(tx: ClientSession) -> None:
-            version = self._get(user_id, model_id, tx)
-            self._versions.delete_one({"_id": model_id}, session=tx)
-            changes: Document = {f"removed.{model_id}": version.parent_id}
-            if version.is_active:
-                changes["activeModelId"] = self._successor(version, tx)
-            self._move(key_of(version), changes, tx)
-            if version.is_active:
-                self._activate(changes["activeModelId"], tx)
-
-        in_transaction(self._client, work)
+    def drop(self, version: Version, *, tx: ClientSession) -> None:
+        """Removes a version as `remove` does."""
+        key = key_of(version)
+        for tell in self._on_removal:
+            tell(version, tx)
+        if version.is_active:
+            self._hand_over(version, tx)
+        self._versions.delete_one({"_id": version.id}, session=tx)
+        self._versions.update_many(
+            of_lineage(key) | {"parentId": version.id}, {"$set": {"parentId": version.parent_id}}, session=tx
+        )
+        self._touch(key, tx)
 
     def remove_all(self, user_id: str) -> tuple[str, ...]:
-        """Removes a driver's versions and lineages; the versions' ids."""
+        """Removes a driver's versions, lineages and history; the versions' ids."""
 
         def work(tx: ClientSession) -> tuple[str, ...]:
             ids = tuple(self._versions.distinct("_id", {"userId": user_id}, session=tx))
             self._versions.delete_many({"userId": user_id}, session=tx)
             self._lineages.delete_many({"userId": user_id}, session=tx)
+            self.activations.remove_all(user_id, tx=tx)
             return ids
 
         return in_transaction(self._client, work)
@@ -184,40 +263,55 @@ class ModelRegistry:
             raise ModelNotFound
         return from_document(Version, found)
 
-    def _move(self, key: LineageKey, changes: Document, tx: ClientSession) -> None:
-        self._lineages.update_one({"_id": key.id}, {"$set": changes, "$inc": {"revision": 1}}, session=tx)
+    def _switch(self, version: Version, why: Why, tx: ClientSession) -> None:
+        """Makes a version active in the place of the one that is, and writes it into the history."""
+        key, now = key_of(version), utc_now()
+        before = self._versions.find_one_and_update(
+            of_lineage(key) | {"isActive": True}, {"$set": {"isActive": False, "updatedAt": now}}, session=tx
+        )
+        self._versions.update_one(
+            {"_id": version.id}, {"$set": {"isActive": True, "updatedAt": now}}, session=tx
+        )
+        self._versions.update_one(
+            {"_id": version.id, "activatedAt": None}, {"$set": {"activatedAt": now}}, session=tx
+        )
+        self._set(key, {"activeModelId": version.id}, tx)
+        self.activations.add(version, before, why, now, tx=tx)
+        for tell in self._on_activation:
+            tell(version, why, tx)
 
-    def _activate(self, model_id: str | None, tx: ClientSession) -> None:
-        self._versions.update_one({"_id": model_id}, _now(is_active=True), session=tx)
-
-    def _deactivate(self, key: LineageKey, tx: ClientSession) -> None:
-        self._versions.update_many(_of(key) | {"isActive": True}, _now(is_active=False), session=tx)
-
-    def _successor(self, removed: Version, tx: ClientSession) -> str | None:
-        key = key_of(removed)
+    def _hand_over(self, leaving: Version, tx: ClientSession) -> None:
+        """Makes another version active before the active one is removed, or none if there is no other."""
+        key = key_of(leaving)
+        others = of_lineage(key) | {"_id": {"$ne": leaving.id}}
         left = {
-            document["_id"]: _number(document["modelVersion"])
-            for document in self._versions.find(_of(key), {"modelVersion": 1}, session=tx)
+            found["_id"]: number_of(found["modelVersion"])
+            for found in self._versions.find(others, {"modelVersion": 1}, session=tx)
         }
-        lineage = self._lineages.find_one({"_id": key.id}, session=tx) or {}
-        ancestor = removed.parent_id
-        while ancestor is not None and ancestor not in left:
-            ancestor = lineage.get("removed", {}).get(ancestor)
-        return ancestor or max(left, key=lambda model_id: left[model_id], default=None)
+        if not left:
+            self._set(key, {"activeModelId": None}, tx)
+            return
+        newest = max(left, key=lambda model_id: left[model_id])
+        heir = leaving.parent_id if leaving.parent_id and leaving.parent_id in left else newest
+        why = Why(ActivationCause.INHERITED, reason=f"{leaving.model_version} was removed")
+        self._switch(self._get(leaving.user_id, heir, tx), why, tx)
+
+    def _touch(self, key: LineageKey, tx: ClientSession) -> None:
+        self._lineages.update_one({"_id": key.id}, {"$inc": {"revision": 1}}, session=tx)
+
+    def _set(self, key: LineageKey, values: Document, tx: ClientSession) -> None:
+        self._lineages.update_one({"_id": key.id}, {"$set": values}, session=tx)
 
 
-def key_of(version: Version) -> LineageKey:
-    """The lineage a version belongs to."""
-    return LineageKey(user_id=version.user_id, track_name=version.track_name, model_type=version.model_type)
-
-
-def _of(key: LineageKey) -> Document:
+def of_lineage(key: LineageKey) -> Document:
+    """What finds the versions of a lineage."""
     return {"userId": key.user_id, "trackName": key.track_name, "modelType": key.model_type.value}
 
 
-def _now(*, is_active: bool) -> Document:
-    return {"$set": {"isActive": is_active, "updatedAt": utc_now()}}
+def number_of(model_version: str) -> tuple[int, ...]:
+    """A version number as versions are ordered by.
 
-
-def _number(model_version: str) -> tuple[int, ...]:
+    >>> number_of("1.0.10") > number_of("1.0.9")
+    True
+    """
     return tuple(int(part) for part in model_version.split("."))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from app.domain import Job, LineageKey, Version, new_id, utc_now
+from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
 from app.mongo import Document
 from learning.model import RacingModel
 from models_store.artifacts import Artifacts
@@ -122,16 +122,10 @@ class ModelStore:
             The version was removed meanwhile.
         ArtifactRefused
         """
-        artifact = Artifact(
-            data=self._artifacts.read(version.id, size=version.compressed_size),
-            size=version.model_size,
-            compressed_size=version.compressed_size,
-            sha256=version.sha256,
-            hmac=version.hmac,
-            river_version=version.model_metadata["riverVersion"],
+        artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
+        model: RacingModel[Any] = decode(
+            artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes
         )
-        owner = Owner(user_id=version.user_id, model_id=version.id)
-        model: RacingModel[Any] = decode(artifact, owner=owner, keys=[self._key], max_size=self._max_bytes)
         return model
 
     def remove(self, user_id: str, model_id: str) -> None:
@@ -158,6 +152,23 @@ class ModelStore:
         self._cache.drop(model_id)
 
 
+def artifact_of(version: Version, data: bytes) -> Artifact:
+    """A version's binary with what its document says must hold of it."""
+    return Artifact(
+        data=data,
+        size=version.model_size,
+        compressed_size=version.compressed_size,
+        sha256=version.sha256,
+        hmac=version.hmac,
+        river_version=version.model_metadata["riverVersion"],
+    )
+
+
+def owner_of(version: Version) -> Owner:
+    """For whom a version's binary is signed."""
+    return Owner(user_id=version.user_id, model_id=version.id)
+
+
 def _name(key: LineageKey) -> str:
     return f"{key.track_name} {key.model_type.replace('_', ' ')}"
 
@@ -173,7 +184,7 @@ def _metadata(
         **{name: metrics[name] for name in ("accuracy", "mse", "mae", "rmse")},
         "features": list(model.features),
         "hyperparameters": dict(model.hyperparameters),
-        "lastTrainingDate": now.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "lastTrainingDate": iso(now),
         "performanceMetrics": metrics,
         "riverVersion": artifact.river_version,
     }

@@ -56,6 +56,8 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def mongo_client(mongo_url: str) -> Iterator[Client]:
     with connect(mongo_url) as client:
+        # the hundred files of a dropped database stay open for so long: in a whole run too many for a process
+        client.admin.command("setParameter", 1, minSnapshotHistoryWindowInSeconds=5)
         yield client
 
 

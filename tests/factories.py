@@ -1,12 +1,13 @@
 """Makes what tests need: sessions of the project's own simulator, as files a driver would upload."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from app.domain import NewSession
+from app.domain import LineageKey, NewSession, Version, new_id
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
 TRACK = TRACKS[0]
@@ -22,6 +23,7 @@ ACC_NAMES = {
     "rpm": "Physics_rpm",
     "fuel": "Physics_fuel",
 }
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def session_file(folder: Path, *, index: int = 1, laps: int = 4, driver: str = "ANN", **fields: Any) -> Path:
@@ -43,3 +45,32 @@ def acc_chunks(path: Path, rows: int = 300) -> Iterator[list[dict[str, Any]]]:
     frame = frame.with_columns((pl.col("Graphics_current_time") * 1000).round(), pl.col("Physics_gear") + 1)
     for start in range(0, len(frame), rows):
         yield frame[start : start + rows].to_dicts()
+
+
+def a_version(number: str, key: LineageKey, **fields: Any) -> Version:
+    """A version's document, which has no binary."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "user_id": key.user_id,
+        "track_name": key.track_name,
+        "model_type": key.model_type,
+        "model_name": "Monza",
+        "model_version": number,
+        "algorithm": "linear",
+        "is_active": True,
+        "parent_id": None,
+        "description": "",
+        "model_metadata": {"riverVersion": "0.26.1", "accuracy": None, "hyperparameters": {}},
+        "training_session_ids": ("s1",),
+        "validation_results": None,
+        "feature_importance": {"speed": 0.5},
+        "model_size": 10,
+        "compressed_size": 5,
+        "sha256": "0" * 64,
+        "hmac": "1" * 64,
+        "training_duration": 1.5,
+        "job_id": new_id(),
+        "created_at": BEGINNING,
+        "updated_at": BEGINNING,
+    }
+    return Version(**values | fields)

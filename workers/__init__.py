@@ -2,6 +2,7 @@
 
 from functools import cache
 from importlib import import_module
+from typing import Any
 
 from celery import Celery
 from celery.signals import heartbeat_sent, setup_logging, worker_init
@@ -9,6 +10,8 @@ from celery.signals import heartbeat_sent, setup_logging, worker_init
 from app.logs import configure
 from app.settings import Settings
 from app.stores import job_status
+
+COURIER = "courier@"  # how the name of the worker that sends notifications begins
 
 celery = Celery("lapwise", include=["workers.tasks"])
 celery.config_from_object("celery_config")
@@ -20,15 +23,17 @@ def _configure_logs(**_: object) -> None:
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]
-def _load_core(**_: object) -> None:
-    """Before the fork, so that children share the memory; beat and Flower never need the learning core."""
-    import_module("app.container")
+def _load_core(sender: Any, **_: object) -> None:
+    """Before the fork, so that children share the memory; only workers that train need the learning core."""
+    if not sender.hostname.startswith(COURIER):
+        import_module("app.container")
 
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]
-def _show_worker(**_: object) -> None:
+def _show_worker(sender: Any, **_: object) -> None:
     """Runs in the worker's main process, which must not hold the container: its children would inherit it."""
-    _status().worker_seen()
+    if not sender.eventer.hostname.startswith(COURIER):
+        _status().worker_seen()
 
 
 @cache

@@ -1,14 +1,19 @@
 """The tasks: each calls one service method. The container is built in the child, after the fork."""
 
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
+from app.mongo import connect
 from app.settings import Settings
-from app.stores.queue import RUN_JOB, SWEEP, TIDY
+from app.stores.queue import DELIVER, RETRAIN, RUN_JOB, SWEEP, TIDY
 from workers import celery
 
 if TYPE_CHECKING:
     from app.container import Container
+    from app.services.deliveries import Deliveries
+
+_building = Lock()
 
 
 @cache
@@ -17,6 +22,15 @@ def container() -> "Container":
     from app.container import build_container  # a worker has it loaded; beat and Flower do without
 
     return build_container(Settings.from_environment())
+
+
+@cache
+def deliveries() -> "Deliveries":
+    """What the courier needs; it does without the rest, and so without the learning core."""
+    from app.courier import build_deliveries
+
+    settings = Settings.from_environment()
+    return build_deliveries(settings, connect(settings.mongo_url))
 
 
 @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]  # celery has no types
@@ -35,3 +49,17 @@ def sweep() -> None:
 def tidy() -> None:
     """Removes files that belong to no version and no session."""
     container().platform.tidy()
+
+
+@celery.task(name=RETRAIN)  # type: ignore[untyped-decorator]
+def retrain() -> None:
+    """Starts the retrainings that drift has made due."""
+    container().retraining.sweep()
+
+
+@celery.task(name=DELIVER)  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    """Sends the notifications that are due."""
+    with _building:  # the courier's threads must share one, for it counts what is under way
+        service = deliveries()
+    service.deliver()

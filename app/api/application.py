@@ -9,7 +9,21 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.routing import BaseConverter
 
 from app import logs
-from app.api import accounts, analyses, docs, health, jobs, models, sessions
+from app.api import (
+    accounts,
+    analyses,
+    analytics,
+    docs,
+    events,
+    exchange,
+    experiments,
+    health,
+    jobs,
+    models,
+    sessions,
+    sharing,
+    webhooks,
+)
 from app.api.blueprint import Api
 from app.api.context import CONTAINER
 from app.api.errors import init_errors
@@ -32,6 +46,7 @@ class IdConverter(BaseConverter):
 
 def create_app(settings: Settings | None = None, container: "Container | None" = None) -> Flask:
     """The application on the given services; without any it builds them and sets up this process's logs."""
+    is_web_process = container is None
     if container is None:
         from app.container import build_container  # here, for it loads all of the learning core
 
@@ -42,10 +57,13 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
     app.extensions[CONTAINER] = container
     app.extensions[jobs.STREAMS] = jobs.Streams()
     app.extensions[health.METRICS] = metrics = Metrics(container.platform)
+    if is_web_process:
+        container.usage.start(metrics.predicted)
     init_errors(app)
     init_observe(app, metrics)
     limiter = init_limits(app, container.settings)
     limiter.exempt(health.bp)  # answers also when Redis does not
+    limiter.exempt(events.bp)  # senders are known by their signature, and how many wait is limited
     init_tokens(app, container.settings)
     _register(app)
     return app
@@ -77,7 +95,22 @@ def _register(app: Flask) -> None:
     )
     api = Api(app)
     api.register_converter(IdConverter, lambda _: {"type": "string", "pattern": f"^{ID}$"})
-    for module in (accounts, sessions, analyses, jobs, models, health, docs):
+    modules = (
+        accounts,
+        sessions,
+        analyses,
+        events,
+        webhooks,
+        jobs,
+        models,
+        experiments,
+        exchange,
+        sharing,
+        analytics,
+        health,
+        docs,
+    )
+    for module in modules:
         api.register_blueprint(module.bp)
 
     @app.url_value_preprocessor

@@ -1,6 +1,6 @@
 """A blueprint whose one decorator says all about an operation: route, caller, inputs, answer, errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -17,6 +17,8 @@ from app.api.requests import Parser
 
 V = TypeVar("V", bound=Callable[..., Any])
 Shown = Literal["access", "refresh", "either", "nothing"]  # tokens
+_BINARY = {"type": "string", "format": "binary"}
+_FILES = {"application/json": {"type": "object"}}
 _BODIES = {"json": "application/json", "multipart": "multipart/form-data"}
 
 
@@ -57,6 +59,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
         errors: tuple[int, ...] = (),
         shows: Shown = "access",
         content_type: str | None = None,
+        files: Collection[str] = (),
         **inputs: type[Schema],
     ) -> Callable[[V], V]:
         """Routes a view, checks the caller's token, parses its inputs, renders its answer, documents it all.
@@ -69,6 +72,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
             The token that the caller must show.
         errors
             Statuses that this operation can answer besides those that follow from the other arguments.
+        files
+            Media types of the file that it answers with.
         inputs
             Schemas by where they are read: `query`, `json`, `multipart`, `headers`; the view gets what they
             loaded in this order.
@@ -76,6 +81,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
 
         def decorate(view: V) -> V:
             wrapped = self.response(status, answer, content_type=content_type)(view)
+            if files:
+                content = {kind: {"schema": _FILES.get(kind, _BINARY)} for kind in files}
+                wrapped = self.doc(responses={status: {"content": content}})(wrapped)
             refusals = sorted(_errors(rules[0], inputs, shows) | set(errors))
             wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
             for location in ("headers", "multipart", "json", "query"):  # the last is the view's first

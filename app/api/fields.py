@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 
 from marshmallow import RAISE, Schema, ValidationError, fields, post_load, pre_load
@@ -11,6 +11,7 @@ from marshmallow.validate import Length, Range
 from werkzeug.exceptions import BadRequest
 
 from app.api.requests import parsed_json
+from app.domain import iso
 
 ID = "[0-9a-f]{24}"
 EXAMPLE_ID = "6655f0c2a4b1c2d3e4f50617"
@@ -89,10 +90,10 @@ class Id(fields.String):
 
 
 class Ids(fields.List[str]):
-    """One or more ids."""
+    """One or more ids; in an answer there may be none."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Id(), validate=Length(1, MAX_IDS), **kwargs)
+    def __init__(self, *, fewest: int = 1, most: int = MAX_IDS, **kwargs: Any) -> None:
+        super().__init__(Id(), validate=Length(fewest, most), **kwargs)
 
     def _deserialize(self, *args: Any, **kwargs: Any) -> Any:
         return tuple(super()._deserialize(*args, **kwargs))
@@ -125,6 +126,13 @@ class Real(fields.Float):
         return super()._validated(value)
 
 
+class Level(Real):
+    """How likely a verdict shall be right; above 0.999 no reasonable number of laps decides."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(validate=Range(0.5, 0.999), metadata={"example": 0.95}, **kwargs)
+
+
 class Utc(fields.DateTime):
     """A time as clients see it."""
 
@@ -132,11 +140,21 @@ class Utc(fields.DateTime):
         super().__init__(metadata={"example": "2026-02-11T09:30:00.000Z"}, **kwargs)
 
     def _serialize(self, value: datetime | None, *_args: Any, **_kwargs: Any) -> str | None:
-        return (
-            value
-            if value is None
-            else value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        )
+        return None if value is None else iso(value)
+
+
+class Day(fields.Date):
+    """A day by UTC; a time stands for the day it is on."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(metadata={"example": "2026-02-11"}, **kwargs)
+
+    def _deserialize(self, value: Any, *_args: Any, **_kwargs: Any) -> date:
+        try:
+            time = datetime.fromisoformat(value)
+            return (time if time.tzinfo else time.replace(tzinfo=UTC)).astimezone(UTC).date()
+        except (ValueError, TypeError, OverflowError) as exc:
+            raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE) from exc
 
 
 class Parameters(fields.Dict):

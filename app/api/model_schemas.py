@@ -5,11 +5,26 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import Range
 
-from app.api.fields import CamelSchema, Flag, Id, Ids, Parameters, Real, Rows, Text, TrackName, Utc
+from app.api.fields import (
+    CamelSchema,
+    Flag,
+    Id,
+    Ids,
+    Level,
+    Parameters,
+    Real,
+    Rows,
+    Text,
+    TrackName,
+    Utc,
+)
 from app.api.jobs import PageQuery
-from app.domain import IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.domain import CompareRequest, IncrementRequest, ModelType, PredictRequest, TrainRequest
+from app.experiment import Variant
+from models_store.activations import ActivationCause
 
 MAX_PREDICT_ROWS = 10_000
+MAX_COMPARED = 10
 _METRICS = {"accuracy": 0.42, "mae": 0.31, "mse": 0.18, "rmse": 0.42}
 
 
@@ -37,9 +52,21 @@ class ValidateSchema(CamelSchema):
     session_ids = Ids(required=True)
 
 
+class CompareSchema(CamelSchema):
+    makes = CompareRequest
+    model_ids = Ids(fewest=2, most=MAX_COMPARED, required=True)
+    session_ids = Ids(required=True)
+    level = Level()
+
+
 class RenameSchema(CamelSchema):
     model_name = Text(100, "My Bahrain")
     description = Text(2_000, "Dry laps only.", lines=True, shortest=0)
+
+
+class ActivateSchema(CamelSchema):
+    reason = Text(500, "The newest one brakes too early.", lines=True)
+    expected_active_id = Id()
 
 
 class PredictOptions(Schema):
@@ -58,6 +85,7 @@ class PredictSchema(CamelSchema):
     model_type = fields.Enum(ModelType, by_value=True)
     input_data = Rows(MAX_PREDICT_ROWS, or_one=True, required=True)
     prediction_options = fields.Nested(PredictOptions, load_default=dict)
+    client_id = Text(200, "pit-wall-3")
 
     @validates_schema
     def _check_model(self, data: dict[str, Any], **_: Any) -> None:
@@ -77,6 +105,8 @@ class PredictionSchema(CamelSchema):
     predictions = fields.Raw(required=True, metadata={"example": {"lap_time": 93.87}})
     confidence = fields.Raw(metadata={"example": {"lower": 93.2, "upper": 94.5, "level": 0.9}})
     feature_importance = fields.Raw(metadata={"example": {"speed": 0.4, "throttle": 0.2}})
+    experiment_id = Id()
+    variant = fields.Enum(Variant, by_value=True)
 
 
 class VersionSchema(CamelSchema):
@@ -94,7 +124,7 @@ class VersionSchema(CamelSchema):
         required=True,
         metadata={"example": {"trainingSessionsCount": 4, "lapsLearned": 180, **_METRICS}},
     )
-    training_session_ids = Ids(required=True)
+    training_session_ids = Ids(required=True, fewest=0)
     validation_results = fields.Dict(required=True, allow_none=True, metadata={"example": _METRICS})
     feature_importance = fields.Dict(required=True, metadata={"example": {"speed": 0.4}})
     model_size = fields.Integer(required=True, metadata={"example": 48211, "description": "bytes"})
@@ -113,18 +143,69 @@ class VersionsQuery(PageQuery):
 class HistoryItem(CamelSchema):
     version = fields.String(required=True, attribute="model_version", metadata={"example": "1.0.3"})
     model_id = Id(required=True, attribute="id")
-    accuracy = fields.Float(allow_none=True, attribute="model_metadata.accuracy", metadata={"example": 0.42})
-    mae = fields.Float(allow_none=True, attribute="model_metadata.mae", metadata={"example": 0.31})
-    mse = fields.Float(allow_none=True, attribute="model_metadata.mse", metadata={"example": 0.18})
-    rmse = fields.Float(allow_none=True, attribute="model_metadata.rmse", metadata={"example": 0.42})
+    accuracy = fields.Float(
+        required=True, allow_none=True, attribute="model_metadata.accuracy", metadata={"example": 0.42}
+    )
+    mae = fields.Float(
+        required=True, allow_none=True, attribute="model_metadata.mae", metadata={"example": 0.31}
+    )
+    mse = fields.Float(
+        required=True, allow_none=True, attribute="model_metadata.mse", metadata={"example": 0.18}
+    )
+    rmse = fields.Float(
+        required=True, allow_none=True, attribute="model_metadata.rmse", metadata={"example": 0.42}
+    )
     sessions = fields.Function(
-        lambda version: len(version.training_session_ids), metadata={"type": "integer", "example": 4}
+        lambda version: len(version.training_session_ids),
+        required=True,
+        metadata={"type": "integer", "example": 4},
     )
     created_at = Utc(required=True)
 
 
 class HistorySchema(CamelSchema):
     versions = fields.List(fields.Nested(HistoryItem), required=True)
+
+
+class ActivationSchema(CamelSchema):
+    """`by` is `driver` or `platform`; `cause` says what made it so, `reason` why in somebody's words."""
+
+    id = Id(required=True)
+    model_id = Id(required=True)
+    model_version = fields.String(required=True, metadata={"example": "1.0.2"})
+    previous_id = Id(required=True, allow_none=True)
+    previous_version = fields.String(required=True, allow_none=True, metadata={"example": "1.0.3"})
+    by = fields.String(required=True, metadata={"example": "driver"})
+    cause = fields.Enum(ActivationCause, by_value=True, required=True)
+    reason = fields.String(
+        required=True, allow_none=True, metadata={"example": "The newest one brakes too early."}
+    )
+    job_id = Id(required=True, allow_none=True)
+    created_at = Utc(required=True)
+
+
+class LineageSettingsSchema(CamelSchema):
+    automatic_retraining = Flag(required=True)
+
+
+class DriftSchema(CamelSchema):
+    model_id = Id(required=True)
+    detected_at = Utc(required=True)
+    session_id = Id(required=True)
+    lap = fields.Integer(required=True, metadata={"example": 14})
+    began_session_id = Id(required=True)
+    began_lap = fields.Integer(required=True, metadata={"example": 8})
+    direction = fields.String(required=True, metadata={"example": "slower"})
+    size = fields.Float(required=True, metadata={"example": 1.04, "description": "seconds a lap"})
+    job_id = Id(required=True, allow_none=True)
+
+
+class LineageStateSchema(CamelSchema):
+    track_name = TrackName(required=True)
+    model_type = fields.Enum(ModelType, by_value=True, required=True)
+    automatic_retraining = Flag(required=True)
+    drift = fields.Nested(DriftSchema, required=True, allow_none=True)
+    retrain_after = Utc(required=True, allow_none=True)
 
 
 class MetricsSchema(CamelSchema):

@@ -7,12 +7,17 @@ from flask import Response, jsonify
 from app.api.blueprint import Blueprint, IdempotencySchema
 from app.api.context import services, user_id
 from app.api.fields import page_of
-from app.api.jobs import JobSchema, accepted
+from app.api.jobs import JobSchema, PageQuery, accepted
 from app.api.model_schemas import (
+    ActivateSchema,
+    ActivationSchema,
     AlgorithmSchema,
     AlgorithmsQuery,
+    CompareSchema,
     HistorySchema,
     IncrementSchema,
+    LineageSettingsSchema,
+    LineageStateSchema,
     MetricsSchema,
     PredictionSchema,
     PredictSchema,
@@ -22,7 +27,19 @@ from app.api.model_schemas import (
     VersionSchema,
     VersionsQuery,
 )
-from app.domain import IncrementRequest, Job, ModelType, Page, PredictRequest, TrainRequest, Version
+from app.domain import (
+    CompareRequest,
+    IncrementRequest,
+    Job,
+    Lineage,
+    LineageKey,
+    ModelType,
+    Page,
+    PredictRequest,
+    TrainRequest,
+    Version,
+)
+from models_store.activations import Activation
 
 bp = Blueprint("models", __name__, description="Personal models; /model and /ai-model are two doors.")
 
@@ -74,6 +91,20 @@ def validate(body: dict[str, Any], headers: dict[str, Any]) -> tuple[Job, dict[s
 
 
 @bp.operation(
+    "POST",
+    "/ai-model/compare",
+    json=CompareSchema,
+    headers=IdempotencySchema,
+    answer=JobSchema,
+    status=202,
+    errors=(404, 409),
+)
+def compare(request: CompareRequest, headers: dict[str, Any]) -> tuple[Job, dict[str, str]]:
+    """Measure versions of one lineage on the same laps and say which is better."""
+    return accepted(services().training.compare(user_id(), request, **headers))
+
+
+@bp.operation(
     "POST", "/model/predict", "/ai-model/predict", json=PredictSchema, answer=PredictionSchema, errors=(404,)
 )
 def predict(request: PredictRequest) -> Response:
@@ -118,6 +149,31 @@ def get_history(track_name: str, model_type: str) -> dict[str, Any]:
     return {"versions": services().models.history(user_id(), track_name, ModelType(model_type))}
 
 
+@bp.operation(
+    "GET",
+    f"/ai-model/activations/{LINEAGE}",
+    query=PageQuery,
+    answer=page_of(ActivationSchema, "ActivationPage"),
+)
+def list_activations(query: dict[str, Any], track_name: str, model_type: str) -> Page[Activation]:
+    """What was active in a lineage, since when and why, newest first."""
+    return services().models.activations(user_id(), track_name, ModelType(model_type), **query)
+
+
+@bp.operation("GET", f"/ai-model/lineage-settings/{LINEAGE}", answer=LineageStateSchema)
+def get_lineage_settings(track_name: str, model_type: str) -> Lineage:
+    """Whether a lineage is retrained by itself after drift, the newest drift, and when the next may begin."""
+    return services().retraining.settings(_lineage(track_name, model_type))
+
+
+@bp.operation(
+    "PUT", f"/ai-model/lineage-settings/{LINEAGE}", json=LineageSettingsSchema, answer=LineageStateSchema
+)
+def set_lineage_settings(body: dict[str, bool], track_name: str, model_type: str) -> Lineage:
+    """Turn automatic retraining of a lineage on or off."""
+    return services().retraining.set_automatic(_lineage(track_name, model_type), **body)
+
+
 @bp.operation("GET", "/ai-model/<id:id>", answer=VersionSchema)
 def get_version(id: str) -> Version:
     """One version."""
@@ -136,7 +192,11 @@ def remove_version(id: str) -> None:
     services().models.remove(user_id(), id)
 
 
-@bp.operation("POST", "/ai-model/<id:id>/activate", answer=VersionSchema, errors=(409,))
-def activate(id: str) -> Version:
-    """Make a version the active one, back or forward."""
-    return services().models.activate(user_id(), id)
+@bp.operation("POST", "/ai-model/<id:id>/activate", json=ActivateSchema, answer=VersionSchema, errors=(409,))
+def activate(body: dict[str, str], id: str) -> Version:
+    """Make a version the active one, back or forward; with `expectedActiveId` only in the place of that."""
+    return services().models.activate(user_id(), id, **body)
+
+
+def _lineage(track_name: str, model_type: str) -> LineageKey:
+    return LineageKey(user_id=user_id(), track_name=track_name, model_type=ModelType(model_type))

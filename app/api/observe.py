@@ -16,6 +16,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from app.errors import Unavailable
 from app.services.platform import Platform
+from app.stores.journal import Predicted
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = {
@@ -42,12 +43,24 @@ class Metrics:
             "lapwise_request_seconds", "Time to answer.", labels[:2], registry=self._registry
         )
 
+        self._predictions = Histogram(
+            "lapwise_prediction_seconds", "Time to predict.", ("model_type",), registry=self._registry
+        )
+        self._rows = Counter(
+            "lapwise_predicted_rows", "Rows predicted.", ("model_type",), registry=self._registry
+        )
+
     def count(self, status: int, seconds: float) -> None:
         """Counts the present request; one without a route counts under no name, for names are endless."""
         rule = request.url_rule.rule if request.url_rule else ""
         method = request.method if rule else ""
         self._requests.labels(method, rule, str(status)).inc()
         self._seconds.labels(method, rule).observe(seconds)
+
+    def predicted(self, record: Predicted) -> None:
+        """Counts an answered request for predictions."""
+        self._predictions.labels(record.model_type.value).observe(record.seconds)
+        self._rows.labels(record.model_type.value).inc(record.rows)
 
     def text(self) -> bytes:
         """All figures in the text format of Prometheus."""

@@ -59,9 +59,7 @@ class Parser(FlaskParser):
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
         """The body; an absent one counts as `{}`, so that an endpoint may need none."""
-        raw = req.get_data(cache=False)
-        if req.content_length is None and len(raw) == req.max_content_length:
-            raise RequestEntityTooLarge  # a body of no announced length is cut off at the limit in silence
+        raw = raw_body(req)
         if not raw:
             return missing
         if not req.is_json:
@@ -88,6 +86,19 @@ class Parser(FlaskParser):
     ) -> NoReturn:
         error.messages = next(iter(error.messages_dict.values()))  # webargs keeps them by location
         raise error
+
+
+def raw_body(req: flask.Request) -> bytes:
+    """The body as it came; kept, so that it can be asked for again.
+
+    Raises
+    ------
+    RequestEntityTooLarge
+    """
+    raw = req.get_data()
+    if req.content_length is None and len(raw) == req.max_content_length:
+        raise RequestEntityTooLarge  # a body of no announced length is cut off at the limit in silence
+    return raw
 
 
 def parsed_json(raw: bytes) -> Any:

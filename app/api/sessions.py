@@ -23,7 +23,7 @@ CHUNK_ROWS = 200_000
 TRACE_POINTS = 2_000
 
 
-def _check_file(value: Any) -> None:
+def check_file(value: Any) -> None:
     if not isinstance(value, FileStorage):
         raise ValidationError("Not a file.")
 
@@ -62,7 +62,7 @@ class UploadedSchema(CamelSchema):
 
 
 class UploadForm(CamelSchema):
-    file = Upload(required=True, validate=_check_file)
+    file = Upload(required=True, validate=check_file)
     track_name = TrackName()
     session_name = Text(200, "Friday morning")
     car_model = Text(100, "ferrari_296_gt3")

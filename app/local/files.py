@@ -12,7 +12,7 @@ from typing import Any
 
 from app.errors import StartFailed
 
-SECRETS = ("LAPWISE_SECRET_KEY", "LAPWISE_MODEL_KEY", "LAPWISE_FLOWER_PASSWORD")
+SECRETS = ("LAPWISE_SECRET_KEY", "LAPWISE_MODEL_KEY", "LAPWISE_WEBHOOK_SECRET", "LAPWISE_FLOWER_PASSWORD")
 FORMER_SECONDS = 90.0  # all programs of a killed run have stopped by then, the slowest by force
 
 

@@ -82,20 +82,15 @@ def _python_programs(settings: LocalSettings, ports: Ports, folder: Path) -> lis
     celery = [*python, "celery", "-A", "workers"]
     flower = [*celery, "flower", f"--address={LOOPBACK}", f"--port={ports.flower}"]
     beat = [*celery, "beat", "--pidfile=", "--schedule", str(folder / "run" / "beat-schedule")]
-    worker = [
-        *celery,
-        "worker",
-        "--concurrency",
-        str(settings.worker_processes),
-        "-O",
-        "fair",
-        "-n",
-        "worker@%h",
-    ]
+    consume = [*celery, "worker", "--without-gossip", "--without-mingle", "--queues"]
+    concurrency = ["--concurrency", str(settings.worker_processes)]
+    worker = [*consume, "lapwise", *concurrency, "-O", "fair", "-n", "worker@%h"]
+    courier = [*consume, "lapwise-courier", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
     web = [*python, "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "app:create_app()"]
     return [
         Program(name="flower", command=flower, stop_seconds=5),
         Program(name="beat", command=beat, stop_seconds=5),
+        Program(name="courier", command=courier, stop_seconds=5),  # what it does not finish is sent again
         Program(name="worker", command=worker, stop_seconds=10),  # what it leaves unfinished is done again
         Program(name="web", command=web, stop_seconds=15),
     ]

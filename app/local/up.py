@@ -24,7 +24,7 @@ WATCH_SECONDS = 0.25
 LOG_LINES = 12
 # On loopback all drivers come from one address, and whoever tries the platform's speed wants no limit.
 LOCAL_LIMITS = {"LAPWISE_RATE_LIMIT": "1000000 per minute", "LAPWISE_LOGIN_RATE_LIMIT": "10000 per minute"}
-ALL_PROGRAMS = ("web", "worker", "beat", "flower", "mongod", "redis")
+ALL_PROGRAMS = ("web", "worker", "courier", "beat", "flower", "mongod", "redis")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

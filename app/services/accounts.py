@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from secrets import token_hex
 
+import structlog
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from marshmallow import ValidationError
@@ -18,6 +19,8 @@ from app.stores.revocations import Revocations
 
 EMAIL_LENGTH = 254  # RFC 5321
 PASSWORD_LENGTH = (10, 256)  # shorter is guessed; longer adds nothing and makes hashing a way to load us
+
+log = structlog.get_logger()
 
 # OWASP's argon2id setting with the least memory: all threads of a web process may be hashing at once.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
@@ -68,12 +71,13 @@ class Accounts:
         shortest, longest = PASSWORD_LENGTH
         if not shortest <= len(password) <= longest:
             raise Invalid(password=[f"Length must be between {shortest} and {longest}."])
+        address, password_hash, now = checked_email(email), _HASHER.hash(password), utc_now()
         user = User(
-            id=new_id(),
-            email=checked_email(email),
-            password_hash=_HASHER.hash(password),
+            id=self._users.id_for(address, now),
+            email=address,
+            password_hash=password_hash,
             display_name=display_name,
-            created_at=utc_now(),
+            created_at=now,
         )
         self._users.add(user)
         return user
@@ -137,7 +141,7 @@ class Accounts:
     def remove(self, user_id: str) -> None:
         """Removes an account and all that is kept of it.
 
-        The account goes last: a removal that was cut off is repeated by signing in and asking again.
+        The account goes last, so a removal that was cut off is found and ended by `resume_removal`.
         """
         self._users.begin_removal(user_id, utc_now())
         self._logout_everywhere(user_id)
@@ -145,6 +149,13 @@ class Accounts:
             remover(user_id)
         self._users.remove(user_id)
         self._logout_everywhere(user_id)  # whoever signed in meanwhile
+
+    def resume_removal(self) -> None:
+        """Ends the removal of one account that was cut off, if there is any."""
+        user_id = self._users.take_unfinished_removal(utc_now())
+        if user_id is not None:
+            log.warning("removal_resumed", user_id=user_id)
+            self.remove(user_id)
 
     def restore(self) -> None:
         """Tells Redis again, after it was emptied, which families are revoked."""

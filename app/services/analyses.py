@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from app.domain import LapSummary, Session
 from app.errors import Invalid, LapNotFound, ReferenceNotFound
 from app.stores.sessions import SessionStore
-from learning import laps as lap_files
 from learning.explain import Explanation, explain
 from learning.laps import Lap
 from learning.moments import is_wet
@@ -100,7 +99,7 @@ class Analyses:
         return found
 
     def _lap(self, session: Session, lap_number: int) -> Lap:
-        laps = lap_files.decode(self._sessions.read_laps(session)).laps
+        laps = self._sessions.decoded_laps(session).laps
         return next(lap for lap in laps if lap.number == lap_number)
 
 

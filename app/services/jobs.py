@@ -25,9 +25,14 @@ class Jobs:
 
     def announce(self, *jobs: Job) -> None:
         """Shows recorded jobs and tells the workers; a message that gets lost is sent again by the sweep."""
+        self.show(*jobs)
+        for job in jobs:
+            self._queue.send(job.id)
+
+    def show(self, *jobs: Job) -> None:
+        """Shows jobs that the workers have been told of and that have changed."""
         for job in jobs:
             self._status.save(job)
-            self._queue.send(job.id)
 
     def get(self, user_id: str, job_id: str) -> Job:
         job = self._status.get(job_id, lambda: self._jobs.get(user_id, job_id))

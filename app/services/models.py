@@ -1,14 +1,21 @@
 """Versions as their drivers use them: look, activate, rename, remove, predict."""
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
 from app.errors import ModelNotFound
+from app.experiment import Experiment, Variant
+from app.services.experiments import RunningExperiments, variant_for
+from app.services.sharing import Sharing
+from app.services.usage import Usage
+from app.services.webhooks import Webhooks
 from learning.errors import InvalidInput
-from learning.model import Prediction
+from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
+from models_store.activations import Activation, ActivationCause, Why
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 
@@ -16,12 +23,26 @@ from models_store.store import ModelStore
 class Models:
     """Use cases of model versions."""
 
-    def __init__(self, registry: ModelRegistry, store: ModelStore) -> None:
+    def __init__(
+        self,
+        *,
+        registry: ModelRegistry,
+        store: ModelStore,
+        sharing: Sharing,
+        usage: Usage,
+        running: RunningExperiments,
+        webhooks: Webhooks,
+    ) -> None:
         self._registry = registry
         self._store = store
+        self._sharing = sharing
+        self._usage = usage
+        self._running = running
+        self._webhooks = webhooks
 
     def get(self, user_id: str, model_id: str) -> Version:
-        return self._registry.get_version(user_id, model_id)
+        """A version of the driver's own, or one shared with them as they may see it."""
+        return self._sharing.readable(user_id, model_id)
 
     def page(
         self,
@@ -55,16 +76,42 @@ class Models:
     ) -> Version:
         return self._registry.rename(user_id, model_id, model_name=model_name, description=description)
 
-    def activate(self, user_id: str, model_id: str) -> Version:
-        return self._registry.activate(user_id, model_id)
+    def activate(
+        self,
+        user_id: str,
+        model_id: str,
+        *,
+        reason: str | None = None,
+        expected_active_id: str | None = None,
+    ) -> Version:
+        """Makes a version the active one; a driver may say why, and what they take to be active now."""
+        why = Why(ActivationCause.CHOSEN, reason)
+        version = self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
+        self._webhooks.wake_if_due()
+        return version
+
+    def activations(
+        self,
+        user_id: str,
+        track_name: str,
+        model_type: ModelType,
+        *,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[Activation]:
+        """What was active in a lineage, newest first."""
+        key = LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
+        return self._registry.activations.page(key, limit=limit, cursor=cursor)
 
     def remove(self, user_id: str, model_id: str) -> None:
-        """Removes a version and its binary; of the active one, its parent becomes active."""
+        """Removes a version, its binary and its shares; of the active one, its parent becomes active."""
         self._store.remove(user_id, model_id)
+        self._sharing.remove_of_model(model_id)
+        self._webhooks.wake_if_due()
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""
-        version = self._registry.get_version(user_id, model_id)
+        version = self.get(user_id, model_id)
         metadata = version.model_metadata
         return {
             "modelId": version.id,
@@ -83,27 +130,59 @@ class Models:
     def predict(self, user_id: str, request: PredictRequest) -> dict[str, Any]:
         """Predictions by a version, or by the active version of a track and type.
 
+        While an experiment runs, the latter may come from its challenger; the answer says which side gave it.
+
         Raises
         ------
         ModelNotFound
         learning.errors.InvalidInput
             Naming the fields by row.
         """
-        version = self._version(user_id, request)
+        started = time.perf_counter()
+        version, said, model = self._loaded(user_id, request)
         rows = [_snake_case(row, index) for index, row in enumerate(request.rows)]
-        predictions = self._store.load(version).predict(
+        predictions = model.predict(
             rows,
             level=request.confidence_level if request.include_confidence else None,
             importance=request.include_feature_importance,
         )
-        return _rendered(version, predictions, request)
+        self._usage.count(user_id, version.model_type, len(rows), time.perf_counter() - started)
+        return _rendered(version, predictions, request) | said
 
-    def _version(self, user_id: str, request: PredictRequest) -> Version:
+    def _loaded(
+        self, user_id: str, request: PredictRequest
+    ) -> tuple[Version, dict[str, str], RacingModel[Any]]:
+        version, said = self._version(user_id, request)
+        try:
+            return version, said, self._store.load(version)
+        except ModelNotFound:
+            if request.model_id is not None:
+                raise
+        version, said = self._version(user_id, request)  # removed this moment: there is another
+        return version, said, self._store.load(version)
+
+    def _version(self, user_id: str, request: PredictRequest) -> tuple[Version, dict[str, str]]:
+        """Who answers, and what the answer says of an experiment."""
         if request.model_id is not None:
-            return self._registry.get_version(user_id, request.model_id)
+            return self.get(user_id, request.model_id), {}
         if request.track_name is None or request.model_type is None:
             raise ModelNotFound("name a modelId, or a trackName and a modelType")
-        return self.active(user_id, request.track_name, request.model_type)
+        key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
+        experiment = self._running.find(key)
+        if experiment is None:
+            return self.active(user_id, request.track_name, request.model_type), {}
+        return self._side(experiment, request.client_id or user_id)
+
+    def _side(self, experiment: Experiment, client: str) -> tuple[Version, dict[str, str]]:
+        variant = variant_for(experiment, client)
+        if variant is Variant.CHALLENGER:
+            try:
+                version = self._registry.get_version(experiment.user_id, experiment.challenger_id)
+                return version, {"experimentId": experiment.id, "variant": variant.value}
+            except ModelNotFound:  # removed this moment, and the experiment has ended by it
+                variant = Variant.INCUMBENT
+        active = self.active(experiment.user_id, experiment.track_name, experiment.model_type)
+        return active, {"experimentId": experiment.id, "variant": variant.value}
 
 
 def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:

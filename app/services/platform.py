@@ -1,6 +1,6 @@
 """Keeps the platform whole: nothing recorded stays undone, whatever was killed or emptied."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +8,7 @@ import structlog
 
 from app.domain import Job, utc_now
 from app.services.jobs import backoff
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -40,6 +41,10 @@ class Platform:
         Whether the database has had every migration.
     restore
         Called when Redis has lost its memory: puts back what else MongoDB knows better.
+    each_sweep
+        Called at every sweep, in this order: what else was cut off, or is due.
+    each_tidy
+        What is tidied away beside files and uploads, by name; each says how many it removed.
     attempts
         Starts of one job before it is given up.
     """
@@ -53,8 +58,11 @@ class Platform:
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
+        each_sweep: Sequence[Callable[[], Any]],
+        each_tidy: Mapping[str, Callable[[], int]],
         attempts: int,
     ) -> None:
         self._jobs = jobs
@@ -63,12 +71,15 @@ class Platform:
         self._models = models
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
         self._is_migrated = is_migrated
         self._restore = restore
+        self._each_sweep = each_sweep
+        self._each_tidy = each_tidy
         self._attempts = attempts
 
     def sweep(self) -> None:
-        """Takes over the jobs of dead workers and sends messages that may have been lost again."""
+        """Takes over the jobs of dead workers, sends again messages that may be lost, does the chores."""
         for job in self._jobs.expired(utc_now()):
             self._take_over(job)
         if self._status.has_forgotten():
@@ -78,13 +89,16 @@ class Platform:
             self._status.mark()
         for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
             self._queue.send(job_id)
+        for chore in self._each_sweep:
+            chore()
 
     def tidy(self) -> None:
-        """Removes files that dead processes left without a document, and old uploads in chunks."""
+        """Removes files without a document, old uploads in chunks, and whatever else the chores know."""
         older_than = utc_now() - ORPHAN_AGE
         removed = self._models.sweep(older_than) + self._sessions.sweep(older_than)
         stale = self._uploads.remove_older(utc_now() - UPLOAD_AGE)
-        log.info("tidied", files=removed, uploads=stale)
+        done = {name: chore() for name, chore in self._each_tidy.items()}
+        log.info("tidied", files=removed, uploads=stale, **done)
 
     def readiness(self) -> dict[str, bool]:
         """Whether MongoDB, Redis and a worker answer, and `lapwise migrate` has been run."""
@@ -104,7 +118,7 @@ class Platform:
         if job.cancel_requested:
             after = self._jobs.end_cancelled(job)
         elif job.attempts >= self._attempts:
-            after = self._jobs.fail(job, GIVEN_UP)
+            after = self._webhooks.told(lambda tx: self._jobs.fail(job, GIVEN_UP, tx=tx))
         else:
             delay = backoff(job.attempts) if job.attempts > 1 else timedelta(0)  # once may be chance
             after = self._jobs.put_back(job, WORKER_LOST, delay)

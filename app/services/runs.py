@@ -5,48 +5,38 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from pymongo.client_session import ClientSession
 
-from app.domain import Job, JobKind, Lineage, LineageKey, Session, Version, next_version
-from app.errors import JobCancelled, LapwiseError, LeaseLost, LineageChanged, SessionNotFound, Unavailable
-from app.mongo import Client, in_transaction
-from app.services.attempts import Steps, described, retry_delay
+from app.domain import Job, JobKind, Lineage, Version, key_of, next_version
+from app.errors import (
+    JobCancelled,
+    LapwiseError,
+    LeaseLost,
+    LineageChanged,
+    ModelNotFound,
+    SessionNotFound,
+    Unavailable,
+)
+from app.services.attempts import described, retry_delay
+from app.services.challenges import Challenges
+from app.services.lessons import Learned, Lessons
+from app.services.measuring import Measuring
+from app.services.retraining import Retraining
+from app.services.trials import PASSES, Grown, Trials
+from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
-from app.stores.sessions import SessionStore
-from learning import laps as lap_files
 from learning.errors import LearningError, NothingToLearn
-from learning.laps import SessionLaps
-from learning.model import RacingModel, Report
+from learning.model import RacingModel
 from learning.zoo import create_model
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore, Training
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """What became of a job's sessions."""
-
-    reports: Mapping[str, Report]  # by session id, of those learned, in order
-    skipped: tuple[str, ...] = ()  # learned by the base version already
-    missing: tuple[str, ...] = ()  # removed since the job was asked for
-    unusable: Mapping[str, str] | None = None  # why, by session id
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "learnedSessionIds": list(self.reports),
-            "skippedSessionIds": list(self.skipped),
-            "missingSessionIds": list(self.missing),
-            "unusableSessions": dict(self.unusable or {}),
-        }
 
 
 class Runs:
@@ -55,22 +45,30 @@ class Runs:
     def __init__(
         self,
         *,
-        client: Client,
-        sessions: SessionStore,
+        lessons: Lessons,
         registry: ModelRegistry,
         models: ModelStore,
+        measuring: Measuring,
+        trials: Trials,
         jobs: JobStore,
         status: JobStatusStore,
         queue: JobQueue,
+        webhooks: Webhooks,
+        retraining: Retraining,
+        challenges: Challenges,
         attempts: int,
     ) -> None:
-        self._client = client
-        self._sessions = sessions
+        self._lessons = lessons
         self._registry = registry
         self._models = models
+        self._measuring = measuring
+        self._trials = trials
         self._jobs = jobs
         self._status = status
         self._queue = queue
+        self._webhooks = webhooks
+        self._retraining = retraining
+        self._challenges = challenges
         self._attempts = attempts
 
     def run(self, job_id: str) -> None:
@@ -98,36 +96,47 @@ class Runs:
                 self._wake_next(job)
 
     def _perform(self, job: Job) -> Job:
-        return self._validate(job) if job.kind is JobKind.VALIDATE else self._train(job)
+        others = {
+            JobKind.VALIDATE: self._measuring.validate,
+            JobKind.COMPARE: self._measuring.compare,
+            JobKind.RETRAIN: self._challenges.run,
+        }
+        return others.get(job.kind, self._train)(job)
 
     def _train(self, job: Job) -> Job:
         started = time.monotonic()
-        key = LineageKey(user_id=job.user_id, track_name=job.track_name, model_type=job.model_type)
+        key = key_of(job)
         lineage = self._registry.find_lineage(key)
         base = self._base(job, lineage)
-        known = set(base.training_session_ids) if base else set()
-        skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
-        wanted = tuple(session_id for session_id in job.session_ids if session_id not in known)
+        trial = self._trials.find(base)
+        skipped, wanted = _split(job, base)
         if base and not wanted:
-            return self._succeed(job, base, Learned(reports={}, skipped=skipped))
+            return self._nothing_new(job, base, Learned(reports={}, skipped=skipped))
         model = self._models.load_copy(base) if base else self._fresh_model(job)
-        learned, job = self._learn(job, model, wanted, skipped)
+        sessions = self._lessons.find(job, wanted)
+        steps = self._lessons.steps(job, sessions, passes=PASSES if trial else 1)
+        learned = self._lessons.learn(steps, model, sessions, wanted, skipped)
+        job = steps.job
         if not learned.reports:
             return self._nothing_learned(job, base, learned)
-        newest = lineage.newest_version if lineage else None
+        number = next_version(lineage.newest_version if lineage else None, from_scratch=base is None)
+        learned_sessions = [sessions[session_id] for session_id in learned.reports]
+        # before the incumbent's binary is written: a cancellation meanwhile then leaves none
+        grown = self._trials.grow(trial, number, learned_sessions, steps) if trial else None
         version = self._models.prepare(
             model,
             Training(
                 key=key,
-                number=next_version(newest, from_scratch=base is None),
+                number=number,
                 parent=base,
                 job=job,
                 session_ids=(*(base.training_session_ids if base else ()), *learned.reports),
-                validation=_validation(job, learned),
+                validation=learned.validation() if job.parameters.get("validateModel", True) else None,
                 duration=time.monotonic() - started,
             ),
         )
-        return self._commit(job, version, learned, expected_revision=lineage.revision if lineage else 0)
+        revision = lineage.revision if lineage else 0
+        return self._commit(steps.job, version, learned, grown, expected_revision=revision)
 
     def _base(self, job: Job, lineage: Lineage | None) -> Version | None:
         """The version to grow from; None starts from scratch. An automatic job grows the active one."""
@@ -135,33 +144,21 @@ class Runs:
             active = lineage.active_model_id if lineage else None
             return self._registry.get_version(job.user_id, active) if active else None
         base_id = job.parameters.get("baseModelId")
-        return self._registry.get_version(job.user_id, base_id) if base_id else None
+        try:
+            return self._registry.get_version(job.user_id, base_id) if base_id else None
+        except ModelNotFound as exc:
+            raise ModelNotFound(
+                "the version this job was to grow was removed; ask again with another one", modelId=base_id
+            ) from exc
 
     def _fresh_model(self, job: Job) -> RacingModel[Any]:
         return create_model(
             job.model_type, job.parameters.get("algorithm"), job.parameters.get("hyperparameters") or {}
         )
 
-    def _learn(
-        self, job: Job, model: RacingModel[Any], wanted: Sequence[str], skipped: tuple[str, ...]
-    ) -> tuple[Learned, Job]:
-        sessions = self._sessions.find_all(job.user_id, wanted)
-        steps = Steps(job, self._jobs, self._status, _total_laps(sessions))
-        reports: dict[str, Report] = {}
-        unusable = {}
-        for session in (sessions[session_id] for session_id in wanted if session_id in sessions):
-            try:
-                reports[session.id] = model.learn_session(self._laps(session), on_lap=steps.on_lap)
-            except NothingToLearn as exc:
-                unusable[session.id] = exc.message
-            steps.next_session(session.valid_laps_count)
-        missing = tuple(session_id for session_id in wanted if session_id not in sessions)
-        learned = Learned(reports=reports, skipped=skipped, missing=missing, unusable=unusable)
-        return learned, steps.job
-
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
-            return self._succeed(job, base, learned)
+            return self._nothing_new(job, base, learned)
         if learned.unusable:
             raise NothingToLearn(
                 "none of the sessions could be learned: " + "; ".join(sorted(set(learned.unusable.values()))),
@@ -171,56 +168,59 @@ class Runs:
             "the sessions were removed before they were learned", sessionIds=learned.missing
         )
 
-    def _commit(self, job: Job, version: Version, learned: Learned, *, expected_revision: int) -> Job:
-        """Makes version, lineage and job one step forward together, or leaves no trace."""
+    def _commit(
+        self, job: Job, version: Version, learned: Learned, grown: Grown | None, *, expected_revision: int
+    ) -> Job:
+        """Makes version, lineage, experiment and job one step forward together, or leaves no trace."""
 
         def write(tx: ClientSession) -> Job:
-            self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
-            return self._succeed(job, version, learned, tx=tx)
+            added = self._add(version, grown, expected_revision, tx)
+            if job.automatic or version.parent_id:
+                self._retraining.note(version, learned, tx=tx)
+            return self._succeed(job, version, learned, added, tx=tx)
 
         try:
-            return in_transaction(self._client, write)
+            done = self._webhooks.told(write)
         except (LineageChanged, LeaseLost, JobCancelled):
             self._models.discard(version)
+            self._trials.discard(grown)
             raise
+        if "experiment" not in (done.result or {}):  # it had ended
+            self._trials.discard(grown)
+        return done
+
+    def _add(
+        self, version: Version, grown: Grown | None, expected_revision: int, tx: ClientSession
+    ) -> Grown | None:
+        """Adds the version; what of an experiment was added with it."""
+        if grown is None:
+            self._registry.add_version(version, expected_revision=expected_revision, tx=tx)
+            return None
+        added = self._trials.add(grown, version, expected_revision=expected_revision, tx=tx)
+        return grown if added else None
+
+    def _nothing_new(self, job: Job, base: Version, learned: Learned) -> Job:
+        return self._webhooks.told(lambda tx: self._succeed(job, base, learned, tx=tx))
 
     def _succeed(
-        self, job: Job, version: Version, learned: Learned, *, tx: ClientSession | None = None
+        self,
+        job: Job,
+        version: Version,
+        learned: Learned,
+        grown: Grown | None = None,
+        *,
+        tx: ClientSession,
     ) -> Job:
         result = {
             "modelId": version.id,
             "modelVersion": version.model_version,
             "metrics": dict(version.model_metadata["performanceMetrics"]),
             **learned.as_dict(),
+            **({"experiment": grown.as_dict()} if grown else {}),
         }
         return self._jobs.succeed(
             job, result=result, model_id=version.id, model_version=version.model_version, tx=tx
         )
-
-    def _validate(self, job: Job) -> Job:
-        version = self._registry.get_version(job.user_id, job.parameters["modelId"])
-        model = self._models.load(version)
-        sessions = self._sessions.find_all(job.user_id, job.session_ids)
-        if not sessions:
-            raise SessionNotFound("the sessions were removed before they were measured")
-        steps = Steps(job, self._jobs, self._status, _total_laps(sessions))
-        reports = {}
-        for session in sessions.values():
-            reports[session.id] = model.score_session(self._laps(session), on_lap=steps.on_lap)
-            steps.next_session(session.valid_laps_count)
-        result = {
-            "modelId": version.id,
-            "modelVersion": version.model_version,
-            "metrics": Report.merged(tuple(reports.values())).as_dict(),
-            "missingSessionIds": [one for one in job.session_ids if one not in sessions],
-            "sessions": {session_id: report.as_dict() for session_id, report in reports.items()},
-        }
-        return self._jobs.succeed(
-            steps.job, result=result, model_id=version.id, model_version=version.model_version
-        )
-
-    def _laps(self, session: Session) -> SessionLaps:
-        return lap_files.decode(self._sessions.read_laps(session))
 
     def _record_failure(self, job: Job, exc: Exception) -> Job | None:
         """The job as it goes on, queued again or failed; None when it is no longer this worker's."""
@@ -228,28 +228,23 @@ class Runs:
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
         if delay is None:
-            return self._jobs.fail(job, error)
+            return self._webhooks.told(lambda tx: self._jobs.fail(job, error, tx=tx))
         return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
 
     def _wake_next(self, job: Job) -> None:
         if job.lineage_id is None:
             return
         try:
+            self._retraining.consider(key_of(job))
             waiting = self._jobs.next_queued(job.lineage_id)
         except Unavailable:
-            return  # the sweep wakes it once MongoDB is back
+            return  # the sweeps see to both once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
 
 
-def _validation(job: Job, learned: Learned) -> dict[str, Any] | None:
-    if not job.parameters.get("validateModel", True):
-        return None
-    merged = Report.merged(tuple(learned.reports.values()))
-    return merged.as_dict() | {
-        "sessions": {session_id: report.as_dict() for session_id, report in learned.reports.items()}
-    }
-
-
-def _total_laps(sessions: Mapping[str, Session]) -> int:
-    return sum(session.valid_laps_count for session in sessions.values())
+def _split(job: Job, base: Version | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The job's sessions that the base has learned, and those it has not."""
+    known = set(base.training_session_ids) if base else set()
+    skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
+    return skipped, tuple(session_id for session_id in job.session_ids if session_id not in known)

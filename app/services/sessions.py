@@ -110,7 +110,7 @@ class Sessions:
         ------
         LapNotFound, TraceNotFound
         """
-        session = lap_files.decode(self._sessions.read_laps(self._sessions.get(user_id, session_id)))
+        session = self._sessions.decoded_laps(self._sessions.get(user_id, session_id))
         lap = next((lap for lap in session.laps if lap.number == lap_number), None)
         if lap is None:
             raise LapNotFound

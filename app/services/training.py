@@ -9,6 +9,7 @@ from typing import Any
 from pymongo.client_session import ClientSession
 
 from app.domain import (
+    CompareRequest,
     IncrementRequest,
     Job,
     JobKind,
@@ -16,15 +17,18 @@ from app.domain import (
     ModelType,
     Session,
     TrainRequest,
+    Version,
+    key_of,
 )
 from app.errors import IdempotencyKeyReused, Invalid, SetupMissing
 from app.mongo import Client, in_transaction
+from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs, new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning.zoo import create_model
-from models_store.registry import ModelRegistry, key_of
+from models_store.registry import ModelRegistry
 
 
 class Training:
@@ -39,6 +43,7 @@ class Training:
         registry: ModelRegistry,
         job_store: JobStore,
         jobs: Jobs,
+        automatic: AutomaticJobs,
     ) -> None:
         self._client = client
         self._users = users
@@ -46,6 +51,7 @@ class Training:
         self._registry = registry
         self._job_store = job_store
         self._jobs = jobs
+        self._automatic = automatic
 
     def train(self, user_id: str, request: TrainRequest, idempotency_key: str | None = None) -> Job:
         """A job that trains a lineage's model from scratch.
@@ -80,31 +86,20 @@ class Training:
         once = _Once(user_id, idempotency_key, _digest(JobKind.VALIDATE, [model_id, session_ids]))
         return self._repeated(once) or self._record(once, self._validate_job(user_id, model_id, session_ids))
 
-    def record_automatic(self, session: Session, *, tx: ClientSession) -> tuple[Job, ...]:
-        """The jobs that learn a new upload, recorded in its transaction.
+    def compare(self, user_id: str, request: CompareRequest, idempotency_key: str | None = None) -> Job:
+        """A job that measures versions of one lineage on the same sessions and says which is better.
 
-        Every active lineage of the driver and track grows by it, and lap time prediction is started where it
-        is not active. A job that still waits takes the session along.
+        Raises
+        ------
+        ModelNotFound, SessionNotFound, SetupMissing, Invalid, IdempotencyKeyReused
         """
-        active = {lineage.model_type for lineage in self._registry.active_lineages(*_place(session))}
-        wanted = sorted(active | {ModelType.LAP_TIME_PREDICTION})
-        return tuple(
-            self._automatic_job(session, model_type, model_type in active, tx)
-            for model_type in wanted
-            if session.setup or model_type != ModelType.SETUP_OPTIMIZATION
-        )
+        once = _Once(user_id, idempotency_key, _digest(JobKind.COMPARE, asdict(request)))
+        return self._repeated(once) or self._record(once, self._compare_job(user_id, request))
 
-    def _automatic_job(
-        self, session: Session, model_type: ModelType, is_active: bool, tx: ClientSession
-    ) -> Job:
-        user_id, track_name = _place(session)
-        key = LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
-        waiting = self._job_store.join_queued(key.id, session.id, tx=tx)
-        if waiting is not None:
-            return waiting
-        kind = JobKind.INCREMENTAL_TRAINING if is_active else JobKind.TRAIN
-        job = new_job(kind, key, (session.id,), lineage_id=key.id, automatic=True)
-        return self._job_store.add(job, tx=tx)
+    def record_automatic(self, session: Session, *, tx: ClientSession) -> tuple[Job, ...]:
+        """The jobs that learn a new upload, recorded in its transaction. See `AutomaticJobs`."""
+        (jobs,), _, _ = self._automatic.record([Wish(session=session)], tx=tx)
+        return jobs
 
     def _train_job(self, user_id: str, request: TrainRequest) -> Job:
         sessions = self._sessions.get_all(user_id, request.session_ids)
@@ -135,6 +130,15 @@ class Training:
         _check_sessions(sessions, version.track_name, version.model_type)
         parameters = {"modelId": model_id}
         return new_job(JobKind.VALIDATE, key_of(version), _unique(session_ids), parameters=parameters)
+
+    def _compare_job(self, user_id: str, request: CompareRequest) -> Job:
+        versions = [self._registry.get_version(user_id, model_id) for model_id in request.model_ids]
+        key = key_of(versions[0])
+        _check_comparable(versions)
+        sessions = self._sessions.get_all(user_id, request.session_ids)
+        _check_sessions(sessions, key.track_name, key.model_type)
+        parameters = {"modelIds": list(request.model_ids), "level": request.level}
+        return new_job(JobKind.COMPARE, key, _unique(request.session_ids), parameters=parameters)
 
     def _repeated(self, once: "_Once") -> Job | None:
         """The job of an earlier request with the same key, whatever has changed since."""
@@ -173,10 +177,6 @@ def _digest(kind: JobKind, request: Any) -> str:
     return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
 
 
-def _place(session: Session) -> tuple[str, str]:
-    return session.user_id, session.track_name
-
-
 def _unique(session_ids: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(session_ids))
 
@@ -192,6 +192,19 @@ def _check_sessions(sessions: list[Session], track_name: str, model_type: ModelT
         raise SetupMissing(
             "none of these sessions has a setup; remove them and upload them again with the field `setup`",
             sessionIds=["no session with a setup"],
+        )
+
+
+def _check_comparable(versions: list[Version]) -> None:
+    if len({version.id for version in versions}) < len(versions):
+        raise Invalid("each version can be named once", modelIds=["named twice"])
+    key = key_of(versions[0])
+    others = [version.id for version in versions if key_of(version) != key]
+    if others:
+        raise Invalid(
+            f"only versions of one lineage can be compared; the first is a {key.model_type} model of "
+            f"{key.track_name!r}, these are of others: {', '.join(others)}",
+            modelIds=[f"model {model_id} is of another track or model type" for model_id in others],
         )
 
 

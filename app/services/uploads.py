@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -62,7 +62,7 @@ class Uploads:
         UploadNotFound, UploadFinished, TooLarge
         """
         upload = self._uploads.get(user_id, upload_id)
-        lines = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
+        lines = json_lines(rows)
         data = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)
         if len(data) > MAX_STORED_BYTES:
             raise TooLarge("this chunk is too large; send its rows in several")
@@ -125,6 +125,11 @@ class Uploads:
                 stream.write(unpacker.decompress(data))
         if path.stat().st_size != size:  # another call that came after the time was up has removed some
             raise Unavailable("this upload is being completed by another call; repeat this one later")
+
+
+def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as the text of a session file."""
+    return "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows).encode()
 
 
 def _check_complete(sizes: Mapping[int, int], total_chunks: int | None) -> None:

@@ -1,8 +1,10 @@
 """Keeps drivers' accounts, and the token families by which a sign-in is renewed and revoked."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Collection, Iterator, Set
+from datetime import datetime, timedelta
+from secrets import token_hex
 
+from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -11,12 +13,52 @@ from app.domain import User
 from app.errors import EmailTaken, Unauthorized
 from app.mongo import Document, errors_translated, from_document, to_document
 
+REMOVAL_TIME = timedelta(minutes=5)  # after it a removal that has not ended is taken up again
+
 
 class Users:
-    """Accounts, one for an email address."""
+    """Accounts, one for an email address.
+
+    Parameters
+    ----------
+    database
+        Collection `users`, and `addresses` with the id of each address's account, be it there yet or not.
+    """
 
     def __init__(self, database: Database[Document]) -> None:
         self._users = database["users"]
+        self._addresses = database["addresses"]
+
+    def id_for(self, email: str, now: datetime) -> str:
+        """The id of the account with this address, or the one that it will have when it is opened.
+
+        It does the same work and gives an id of the same kind whether there is an account or not, so whoever
+        sees it learns nothing: ids of accounts are random and tell no time.
+        """
+        with errors_translated():
+            found: Document = self._addresses.find_one_and_update(
+                {"_id": email},
+                {"$set": {"askedAt": now}, "$setOnInsert": {"userId": token_hex(12)}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+            )  # type: ignore[assignment]  # an upsert always finds one
+        return str(found["userId"])
+
+    def forget_addresses(self, unasked_since: datetime) -> int:
+        """Removes addresses that have no account and that nothing is shared with; how many."""
+        users = {"from": "users", "localField": "userId", "foreignField": "_id", "as": "users"}
+        shares = {"from": "shares", "localField": "userId", "foreignField": "readerId", "as": "shares"}
+        stages: list[Document] = [
+            {"$match": {"opened": None, "askedAt": {"$lt": unasked_since}}},
+            {"$lookup": users},
+            {"$lookup": shares},
+            {"$match": {"users": [], "shares": []}},
+            {"$project": {"_id": 1}},
+        ]
+        with errors_translated():
+            old = [found["_id"] for found in self._addresses.aggregate(stages)]
+            condition = {"_id": {"$in": old}, "askedAt": {"$lt": unasked_since}}
+            return self._addresses.delete_many(condition).deleted_count
 
     def add(self, user: User) -> None:
         """Adds an account.
@@ -31,9 +73,16 @@ class Users:
                 self._users.insert_one(to_document(user))
             except DuplicateKeyError as exc:
                 raise EmailTaken from exc
+            self._addresses.update_one({"_id": user.email}, {"$set": {"opened": True}})
 
     def find(self, user_id: str) -> User | None:
         return self._find({"_id": user_id})
+
+    def find_all(self, user_ids: Collection[str]) -> dict[str, User]:
+        """Those of the accounts that are there, by id."""
+        with errors_translated():
+            found = self._users.find({"_id": {"$in": list(user_ids)}, "removedAt": None})
+            return {document["_id"]: from_document(User, document) for document in found}
 
     def find_by_email(self, email: str) -> User | None:
         return self._find({"email": email})
@@ -46,22 +95,48 @@ class Users:
         Unauthorized
             It is being removed, or is gone.
         """
-        held = self._users.update_one({"_id": user_id, "removedAt": None}, {"$inc": {"holds": 1}}, session=tx)
-        if not held.matched_count:
+        if not self.hold_all({user_id}, tx=tx):
             raise Unauthorized
 
+    def hold_all(self, user_ids: Set[str], *, tx: ClientSession) -> Set[str]:
+        """Holds those of the accounts that are there and not being removed; their ids."""
+        there = {"_id": {"$in": list(user_ids)}, "removedAt": None}
+        held = self._users.update_many(there, {"$inc": {"holds": 1}}, session=tx)
+        if held.matched_count == len(user_ids):
+            return user_ids
+        return {found["_id"] for found in self._users.find(there, {"_id": 1}, session=tx)}
+
+    def ids_of(
+        self, user_ids: Collection[str], emails: Collection[str], *, tx: ClientSession | None = None
+    ) -> dict[str, str]:
+        """The ids of accounts by what they were asked for by: an id or an address."""
+        either = [{"_id": {"$in": list(user_ids)}}, {"email": {"$in": list(emails)}}]
+        with errors_translated(tx):
+            found = list(self._users.find({"$or": either, "removedAt": None}, {"email": 1}, session=tx))
+        return {user["email"]: user["_id"] for user in found} | {user["_id"]: user["_id"] for user in found}
+
     def begin_removal(self, user_id: str, at: datetime) -> None:
-        """From now on nothing new is written of the account."""
+        """From now on nobody signs in to the account and nothing new is written of it."""
         with errors_translated():
             self._users.update_one({"_id": user_id}, {"$set": {"removedAt": at}})
 
-    def remove(self, user_id: str) -> None:
+    def take_unfinished_removal(self, now: datetime) -> str | None:
+        """The id of an account whose removal was cut off; nobody else gets it for a while."""
         with errors_translated():
+            found = self._users.find_one_and_update(
+                {"removedAt": {"$lt": now - REMOVAL_TIME}}, {"$set": {"removedAt": now}}
+            )
+        return found["_id"] if found else None
+
+    def remove(self, user_id: str) -> None:
+        """Removes the account; whoever opens one with its address gets another id."""
+        with errors_translated():
+            self._addresses.delete_one({"userId": user_id})
             self._users.delete_one({"_id": user_id})
 
     def _find(self, query: Document) -> User | None:
         with errors_translated():
-            found = self._users.find_one(query)
+            found = self._users.find_one(query | {"removedAt": None})
         return from_document(User, found) if found else None
 
 

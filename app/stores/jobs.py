@@ -4,12 +4,12 @@ At most one job of a lineage is running: a unique partial index on the lineage o
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pymongo
-from pymongo import ReturnDocument
+from pymongo import InsertOne, ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
@@ -24,6 +24,7 @@ DISPATCH_AT_MOST = timedelta(minutes=5)
 COUNT_SECONDS = 2.0
 OLDEST_FIRST = [("queuedAt", 1), ("_id", 1)]
 _QUEUED, _RUNNING = JobStatus.QUEUED.value, JobStatus.RUNNING.value
+_ALIVE = [_QUEUED, _RUNNING, JobStatus.SUCCEEDED.value]
 
 
 class JobStore:
@@ -60,15 +61,27 @@ class JobStore:
             found = self._jobs.find_one({"userId": user_id, "idempotencyKey": idempotency_key})
         return from_document(Job, found) if found else None
 
-    def join_queued(self, lineage_id: str, session_id: str, *, tx: ClientSession) -> Job | None:
-        """The lineage's automatic job that still waits, with the session added; None where there is none."""
-        found = self._jobs.find_one_and_update(
-            {"lineageId": lineage_id, "status": _QUEUED, "automatic": True},
-            {"$addToSet": {"sessionIds": session_id}},
-            return_document=ReturnDocument.AFTER,
-            session=tx,
+    def automatic_among(
+        self, session_ids: Collection[str], lineage_ids: Collection[str], *, tx: ClientSession
+    ) -> tuple[Job, ...]:
+        """Automatic jobs that learn or have learned one of the sessions, and waiting ones of the lineages."""
+        users = list({lineage_id.partition(":")[0] for lineage_id in lineage_ids})
+        of_sessions = {"userId": {"$in": users}, "sessionIds": {"$in": list(session_ids)}}
+        waiting = {"lineageId": {"$in": list(lineage_ids)}, "status": _QUEUED}
+        either = {"automatic": True, "$or": [of_sessions | {"status": {"$in": _ALIVE}}, waiting]}
+        found = self._jobs.find(either, session=tx)
+        return tuple(
+            sorted((from_document(Job, job) for job in found), key=lambda job: (job.queued_at, job.id))
         )
-        return from_document(Job, found) if found else None
+
+    def write_automatic(self, new: Iterable[Job], joined: Iterable[Job], *, tx: ClientSession) -> None:
+        """Adds jobs, and the sessions that were added to waiting ones."""
+        writes: list[InsertOne[Document] | UpdateOne] = [InsertOne(_document(job)) for job in new]
+        for job in joined:
+            added = {"$addToSet": {"sessionIds": {"$each": list(job.session_ids)}}}
+            writes.append(UpdateOne({"_id": job.id, "status": _QUEUED}, added))
+        if writes:
+            self._jobs.bulk_write(writes, session=tx)
 
     def get(self, user_id: str, job_id: str) -> Job:
         return self._one({"_id": job_id, "userId": user_id})
@@ -78,9 +91,8 @@ class JobStore:
 
     def automatic_for(self, user_id: str, session_id: str) -> tuple[Job, ...]:
         """The automatic jobs that learn the session, or have; not those given up."""
-        alive = [_QUEUED, _RUNNING, JobStatus.SUCCEEDED.value]
         return self._many(
-            {"userId": user_id, "sessionIds": session_id, "automatic": True, "status": {"$in": alive}}
+            {"userId": user_id, "sessionIds": session_id, "automatic": True, "status": {"$in": _ALIVE}}
         )
 
     def page(
@@ -179,9 +191,9 @@ class JobStore:
             held = self._jobs.find_one(_held(job), {"_id": 1}, session=tx)
         raise JobCancelled if held else LeaseLost
 
-    def fail(self, job: Job, error: Mapping[str, Any]) -> Job | None:
+    def fail(self, job: Job, error: Mapping[str, Any], *, tx: ClientSession | None = None) -> Job | None:
         """Gives a job up, with the reason; None when it is no longer this worker's."""
-        return self._end(_held(job), {"status": JobStatus.FAILED.value, "error": dict(error)})
+        return self._end(_held(job), {"status": JobStatus.FAILED.value, "error": dict(error)}, tx=tx)
 
     def end_cancelled(self, job: Job) -> Job | None:
         """Ends a job its driver cancelled; None when it is no longer this worker's."""
@@ -257,6 +269,21 @@ class JobStore:
                 {"lineageId": lineage_id, "status": _QUEUED}, {"_id": 1}, sort=OLDEST_FIRST
             )
         return found["_id"] if found else None
+
+    def models_in_use(self, user_id: str) -> set[str]:
+        """Ids of the versions that a driver's unfinished jobs grow or measure."""
+        unfinished = {"userId": user_id, "status": {"$in": [_QUEUED, _RUNNING]}}
+        with errors_translated():
+            asked = [found["parameters"] for found in self._jobs.find(unfinished, {"parameters": 1})]
+        named = [parameters.get(name) for parameters in asked for name in ("baseModelId", "modelId")]
+        listed = [model_id for parameters in asked for model_id in parameters.get("modelIds") or ()]
+        return {model_id for model_id in (*named, *listed) if model_id}
+
+    def has_unfinished(self, lineage_id: str, kind: JobKind, *, tx: ClientSession) -> bool:
+        """Whether a lineage has a job of a kind that has not ended."""
+        going = {"$in": [_QUEUED, _RUNNING]}
+        query = {"lineageId": lineage_id, "kind": kind.value, "status": going}
+        return self._jobs.find_one(query, {"_id": 1}, session=tx) is not None
 
     def answers(self) -> bool:
         """Whether MongoDB answers at once."""

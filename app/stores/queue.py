@@ -1,4 +1,4 @@
-"""Sends jobs to the workers; the queue is only the messenger, the durable record is `app.stores.jobs`."""
+"""Tells workers and the courier of work; the queues are only messengers, MongoDB has the durable record."""
 
 from typing import Any
 
@@ -8,9 +8,14 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 QUEUE = "lapwise"
+COURIER_QUEUE = (
+    "lapwise-courier"  # notifications go their own way: a slow receiver shall not hold up training
+)
 RUN_JOB = "lapwise.run_job"
 SWEEP = "lapwise.sweep"
 TIDY = "lapwise.tidy"
+DELIVER = "lapwise.deliver"
+RETRAIN = "lapwise.retrain"
 REDIS_OPTIONS = {
     "socket_timeout": 5.0,
     "socket_connect_timeout": 3.0,
@@ -18,12 +23,12 @@ REDIS_OPTIONS = {
     "visibility_timeout": 3600,
 }
 # Without an exchange a message goes by the queue's name alone: no binding in Redis that a flush could lose.
-TASK_QUEUES = (Queue(QUEUE, Exchange(""), routing_key=QUEUE),)
+TASK_QUEUES = tuple(Queue(name, Exchange(""), routing_key=name) for name in (QUEUE, COURIER_QUEUE))
 log = structlog.get_logger()
 
 
 class JobQueue:
-    """A producer for the workers' queue."""
+    """A producer for the queues of workers and courier."""
 
     def __init__(self, broker_url: str) -> None:
         self._celery = Celery("lapwise", broker=broker_url, set_as_current=False)
@@ -38,10 +43,17 @@ class JobQueue:
 
     def send(self, job_id: str) -> bool:
         """Whether a worker was told of the job; if not, the sweep tells one later."""
+        return self._send(RUN_JOB, QUEUE, job_id)
+
+    def wake_courier(self) -> bool:
+        """Whether the courier was told that notifications are due; if not, the sweep tells it later."""
+        return self._send(DELIVER, COURIER_QUEUE)
+
+    def _send(self, task: str, queue: str, *arguments: str) -> bool:
         try:
-            self._celery.send_task(RUN_JOB, args=[job_id], retry=False, ignore_result=True)
+            self._celery.send_task(task, args=arguments, queue=queue, retry=False, ignore_result=True)
         except OperationalError as exc:
-            log.warning("job_not_sent", job_id=job_id, error=str(exc))
+            log.warning("task_not_sent", task=task, arguments=arguments, error=str(exc))
             return False
         return True
 

@@ -1,6 +1,6 @@
 """Keeps racing sessions: the documents, and in GridFS the upload as it came and its laps."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +13,8 @@ from app.domain import LapSummary, Page, Session
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
+from learning import laps as lap_files
+from learning.laps import SessionLaps
 
 _FASTEST = 1000  # laps that are looked through for one driven in the same conditions
 
@@ -88,6 +90,14 @@ class SessionStore:
             cursor = self._sessions.find({"_id": {"$in": list(session_ids)}, "userId": user_id}, {"laps": 0})
             return {document["_id"]: from_document(Session, document) for document in cursor}
 
+    def find_of_any(
+        self, user_ids: Collection[str], session_ids: Collection[str], *, tx: ClientSession
+    ) -> dict[str, Session]:
+        """Those of the named sessions that are one of the drivers', by id."""
+        which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
+        found = self._sessions.find(which, {"laps": 0}, session=tx)
+        return {document["_id"]: from_document(Session, document) for document in found}
+
     def page(self, user_id: str, track_name: str | None, limit: int, cursor: str | None) -> Page[Session]:
         """Newest first."""
         query = {"userId": user_id} | ({"trackName": track_name} if track_name is not None else {})
@@ -136,6 +146,16 @@ class SessionStore:
         if laps is None:
             raise SessionNotFound
         return laps
+
+    def decoded_laps(self, session: Session) -> SessionLaps:
+        """The laps as the models see them.
+
+        Raises
+        ------
+        SessionNotFound
+            It was removed meanwhile.
+        """
+        return lap_files.decode(self.read_laps(session))
 
     def remove(self, user_id: str, session_id: str) -> None:
         with errors_translated():

@@ -110,9 +110,13 @@ class UploadStore:
             self._chunks.delete_many({"uploadId": upload.id})
 
     def remove_older(self, than: datetime) -> int:
-        """Removes uploads begun before a time, complete or given up, and what there is of their chunks."""
+        """Removes uploads begun before a time, complete or given up, and what there is of their chunks.
+
+        One that is being completed at this moment is left for the next time.
+        """
+        old = {"createdAt": {"$lt": than}, "$or": _nobody_completes()}
         with errors_translated():
-            ids = [found["_id"] for found in self._uploads.find({"createdAt": {"$lt": than}}, {"_id": 1})]
+            ids = [found["_id"] for found in self._uploads.find(old, {"_id": 1})]
             self._chunks.delete_many({"uploadId": {"$in": ids}})
             self._uploads.delete_many({"_id": {"$in": ids}})
         return len(ids)
@@ -125,5 +129,8 @@ class UploadStore:
 
 
 def _open(upload_id: str) -> Document:
-    nobody = [{"completingUntil": None}, {"completingUntil": {"$lt": utc_now()}}]
-    return {"_id": upload_id, "sessionId": None, "$or": nobody}
+    return {"_id": upload_id, "sessionId": None, "$or": _nobody_completes()}
+
+
+def _nobody_completes() -> list[Document]:
+    return [{"completingUntil": None}, {"completingUntil": {"$lt": utc_now()}}]

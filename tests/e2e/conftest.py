@@ -15,7 +15,8 @@ PASSWORD = "a long enough password"
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPlatform]:
     """A platform as `make up` starts it; tests may kill its processes, for it restarts them."""
-    with ChildPlatform(tmp_path_factory.mktemp("platform") / "data") as running:
+    receivers_here = {"LAPWISE_WEBHOOK_ALLOW_PRIVATE": "true"}
+    with ChildPlatform(tmp_path_factory.mktemp("platform") / "data", receivers_here) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from app.local.servers import start_mongod, start_redis
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
 
-PROGRAMS = ("web", "worker", "beat", "flower", "mongod", "redis")
+PROGRAMS = ("web", "worker", "courier", "beat", "flower", "mongod", "redis")
 EMAIL, PASSWORD = "keeper@example.com", "a long enough password"
 
 
@@ -36,7 +36,8 @@ def test_ready_is_said_once_and_the_endpoints_are_what_runs(running: ChildPlatfo
     assert re.findall(r"^ready (\S+)$", running.output, re.MULTILINE) == [endpoints["api"]]
     assert httpx.get(f"{endpoints['api']}/readyz").status_code == 200
     assert sorted(endpoints["pids"]) == sorted(PROGRAMS)
-    for name, word in zip(PROGRAMS, ("gunicorn", "worker", "beat", "flower", "mongod", "redis"), strict=True):
+    words = ("gunicorn", "worker@", "courier@", "beat", "flower", "mongod", "redis")
+    for name, word in zip(PROGRAMS, words, strict=True):
         assert word in Path(f"/proc/{endpoints['pids'][name]}/cmdline").read_text()
     assert (running.data_dir / "endpoints.json").stat().st_mode & 0o777 == 0o600
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from importlib import metadata
 from typing import Any
 
@@ -26,39 +26,15 @@ from models_store.artifacts import Artifacts
 from models_store.cache import ModelCache
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore, Training
+from tests.factories import BEGINNING, a_version
 
 DRIVER, STRANGER = new_id(), new_id()
 KEY = LineageKey(user_id=DRIVER, track_name="monza", model_type=ModelType.LAP_TIME_PREDICTION)
-BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 Add = Callable[..., Version]
 
 
 def version(number: str = "1.0.0", *, key: LineageKey = KEY, **fields: Any) -> Version:
-    values: dict[str, Any] = {
-        "id": new_id(),
-        "user_id": key.user_id,
-        "track_name": key.track_name,
-        "model_type": key.model_type,
-        "model_name": "Monza",
-        "model_version": number,
-        "algorithm": "linear",
-        "is_active": True,
-        "parent_id": None,
-        "description": "",
-        "model_metadata": {"riverVersion": "0.26.1", "accuracy": None},
-        "training_session_ids": ("s1",),
-        "validation_results": None,
-        "feature_importance": {"speed": 0.5},
-        "model_size": 10,
-        "compressed_size": 5,
-        "sha256": "0" * 64,
-        "hmac": "1" * 64,
-        "training_duration": 1.5,
-        "job_id": new_id(),
-        "created_at": BEGINNING,
-        "updated_at": BEGINNING,
-    }
-    return Version(**values | fields)
+    return a_version(number, key, **fields)
 
 
 @pytest.fixture
@@ -109,14 +85,15 @@ def test_a_document_has_exactly_the_fields_of_the_contract(add: Add, database: D
         " modelMetadata trainingSessionIds validationResults featureImportance modelSize compressedSize"
         " sha256 trainingDuration createdAt updatedAt"
     ).split()
-    assert set(document) == {*contract, "hmac", "jobId"}
+    assert set(document) == {*contract, "hmac", "jobId", "activatedAt"}
     assert document["_id"] == new.id
     assert document["modelType"] == "lap_time_prediction"
 
 
 def test_a_version_is_read_as_it_was_added(add: Add, registry: ModelRegistry) -> None:
     new = add(version())
-    assert registry.get_version(DRIVER, new.id) == new
+    found = registry.get_version(DRIVER, new.id)
+    assert replace(found, updated_at=new.updated_at) == new
 
 
 def test_the_newest_version_takes_over_and_raises_the_revision(
@@ -244,7 +221,6 @@ def test_another_drivers_version_cannot_be_seen_or_touched(
         with pytest.raises(ModelNotFound):
             attempt(STRANGER, model_id)
     assert registry.versions(STRANGER, "monza", limit=10).items == ()
-    assert registry.active_lineages(STRANGER, "monza") == ()
     assert registry.get_version(DRIVER, model_id).model_name == "Monza"
     assert active_id(registry) == chain[2].id
 
@@ -266,7 +242,7 @@ def test_versions_are_chosen_by_type_and_activity(
     assert [found.id for found in by_type.items] == [other.id]
     active = registry.versions(DRIVER, "monza", active_only=True, limit=10)
     assert {found.id for found in active.items} == {other.id, chain[2].id}
-    assert {lineage.id for lineage in registry.active_lineages(DRIVER, "monza")} == {KEY.id, sectors.id}
+    assert registry.active_among([KEY.id, sectors.id, "another"]) == {KEY.id, sectors.id}
 
 
 def test_history_follows_the_numbers_not_their_letters(add: Add, registry: ModelRegistry) -> None:
@@ -300,6 +276,15 @@ def test_removing_the_active_version_activates_its_nearest_ancestor_left(
     assert active_id(registry) == chain[0].id
 
 
+def test_removing_a_version_makes_its_children_those_of_its_parent(
+    chain: list[Version], registry: ModelRegistry
+) -> None:
+    registry.remove(DRIVER, chain[1].id)
+    assert [found.parent_id for found in registry.history(KEY)] == [None, chain[0].id]
+    registry.remove(DRIVER, chain[0].id)
+    assert [found.parent_id for found in registry.history(KEY)] == [None]
+
+
 def test_removing_an_active_version_without_ancestors_activates_the_newest(
     chain: list[Version], registry: ModelRegistry
 ) -> None:
@@ -314,7 +299,7 @@ def test_a_lineage_without_versions_goes_on_where_its_numbers_ended(
     for removed in chain:
         registry.remove(DRIVER, removed.id)
     assert active_id(registry) is None
-    assert registry.active_lineages(DRIVER, "monza") == ()
+    assert registry.active_among([KEY.id]) == set()
     lineage = registry.find_lineage(KEY)
     assert lineage is not None
     assert lineage.newest_version == "1.0.2"

@@ -175,7 +175,7 @@ def test_a_taken_over_worker_stops_and_leaves_no_binary(
     assert len(prepared) == 2, "both workers must have trained"
     assert active(container).id == prepared[1].id
     assert laps_inside(container, active(container)) == session.valid_laps_count
-    files = container.runs._sessions._sessions.database["models.files"]
+    files = container.mongo_client[container.settings.database]["models.files"]
     assert files.count_documents({}) == 1
 
 
@@ -220,7 +220,7 @@ def test_activating_another_version_in_mid_training_makes_the_job_start_again_fr
         container.runs.run(upload(index)[1][0].id)
     first, second = container.models.history(DRIVER, TRACK, LAP_TIME)
     third, (job,) = upload(3)
-    learn = container.runs._learn
+    learn = container.runs._lessons.learn
 
     def roll_back_meanwhile(*arguments: object) -> object:
         outcome = learn(*arguments)  # type: ignore[arg-type]
@@ -228,7 +228,7 @@ def test_activating_another_version_in_mid_training_makes_the_job_start_again_fr
             container.models.activate(DRIVER, first.id)
         return outcome
 
-    monkeypatch.setattr(container.runs, "_learn", roll_back_meanwhile)
+    monkeypatch.setattr(container.runs._lessons, "learn", roll_back_meanwhile)
     container.runs.run(job.id)
     assert container.jobs.get(DRIVER, job.id).status is JobStatus.QUEUED
     container.runs.run(job.id)
@@ -242,13 +242,13 @@ def test_a_cancelled_running_job_leaves_no_version(
 ) -> None:
     monkeypatch.setattr(attempts, "RENEW_SECONDS", 0.0)
     _, (job,) = upload(1)
-    learn = container.runs._learn
+    learn = container.runs._lessons.learn
 
     def cancel_then_learn(*arguments: object) -> object:
         assert container.jobs.cancel(DRIVER, job.id).cancel_requested
         return learn(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(container.runs, "_learn", cancel_then_learn)
+    monkeypatch.setattr(container.runs._lessons, "learn", cancel_then_learn)
     container.runs.run(job.id)
     assert container.jobs.get(DRIVER, job.id).status is JobStatus.CANCELLED
     assert container.models.history(DRIVER, TRACK, LAP_TIME) == ()
@@ -394,7 +394,7 @@ def test_nothing_is_stored_of_a_driver_who_is_leaving(container: Container, uplo
     with pytest.raises(Unauthorized):
         container.uploads.start(DRIVER, UploadStart(session_name="late", track_name=TRACK))
     container.platform._sessions.sweep(utc_now() + timedelta(minutes=1))
-    database = container.runs._sessions._sessions.database
+    database = container.mongo_client[container.settings.database]
     for name in ("sessions", "jobs", "uploads", "telemetry.files", "laps.files"):
         assert database[name].count_documents({}) == 0, name
 
@@ -402,7 +402,7 @@ def test_nothing_is_stored_of_a_driver_who_is_leaving(container: Container, uplo
 def test_the_sweep_takes_files_without_a_session_and_no_others(container: Container, upload: Upload) -> None:
     session, _ = upload(1)
     gone, _ = upload(2)
-    database = container.runs._sessions._sessions.database
+    database = container.mongo_client[container.settings.database]
     database["sessions"].delete_one({"_id": gone.id})  # as if its process had died before the commit
     assert container.platform._sessions.sweep(utc_now() + timedelta(minutes=1)) == 2
     assert database["telemetry.files"].distinct("_id") == [session.id]
@@ -446,7 +446,7 @@ def test_an_upload_that_cannot_be_read_stays_open_for_better_chunks(
 def test_old_uploads_in_chunks_are_tidied_away(container: Container) -> None:
     upload_id = container.uploads.start(DRIVER, UploadStart(session_name="given up", track_name=TRACK))
     container.uploads.add_chunk(DRIVER, upload_id, 0, [{"speed": 1.0}])
-    database = container.runs._sessions._sessions.database
+    database = container.mongo_client[container.settings.database]
     container.platform.tidy()
     assert database["uploadchunks"].count_documents({}) == 1
     old = utc_now() - timedelta(days=8)
@@ -504,7 +504,7 @@ def test_deleting_an_account_in_mid_training_leaves_nothing(
     container: Container, upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, (job,) = upload(1)
-    learn = container.runs._learn
+    learn = container.runs._lessons.learn
 
     def leave_meanwhile(*arguments: object) -> object:
         outcome = learn(*arguments)  # type: ignore[arg-type]
@@ -512,9 +512,9 @@ def test_deleting_an_account_in_mid_training_leaves_nothing(
             remove(DRIVER)
         return outcome
 
-    monkeypatch.setattr(container.runs, "_learn", leave_meanwhile)
+    monkeypatch.setattr(container.runs._lessons, "learn", leave_meanwhile)
     container.runs.run(job.id)
-    database = container.runs._sessions._sessions.database
+    database = container.mongo_client[container.settings.database]
     for name in ("sessions", "jobs", "aimodels", "lineages", "models.files", "telemetry.files", "laps.files"):
         assert database[name].count_documents({}) == 0, name
 

@@ -23,6 +23,7 @@ def api_settings() -> Settings:
         redis_url="memory://",  # the rate limiter's own store for tests
         secret_key="a secret of the tests, long enough",
         model_key="another secret of the tests",
+        webhook_secret="a third secret of the tests",
         max_json_bytes=10_000,
         max_upload_bytes=20_000,
         rate_limit="100000 per minute",
@@ -40,7 +41,17 @@ def bare_api(api_settings: Settings) -> Flask:
 def services(bare_api: Flask, api_settings: Settings) -> SimpleNamespace:
     """Stands in for the container; a test gives it the one service method it calls."""
     accounts = SimpleNamespace(is_revoked=lambda family_id: family_id == "revoked")
-    names = ("sessions", "uploads", "jobs", "training", "models", "platform")
+    names = (
+        "sessions",
+        "uploads",
+        "jobs",
+        "training",
+        "models",
+        "experiments",
+        "sharing",
+        "analytics",
+        "platform",
+    )
     empty = {name: SimpleNamespace() for name in names}
     bare_api.extensions[CONTAINER] = SimpleNamespace(settings=api_settings, accounts=accounts, **empty)
     return cast(SimpleNamespace, bare_api.extensions[CONTAINER])

@@ -1,7 +1,7 @@
 """Requests reach the services as checked values of the domain; answers leave in the contract's names."""
 
 import io
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
+from app.api.observe import Metrics
 from app.domain import (
     IncrementRequest,
     Job,
@@ -26,6 +27,8 @@ from app.domain import (
     UploadStart,
     Version,
 )
+from app.services.analytics import Report, Totals
+from app.stores.journal import Predicted
 
 USER_ID = "6655f0c2a4b1c2d3e4f50617"
 ID = "6655f0c2a4b1c2d3e4f50618"
@@ -429,6 +432,81 @@ def test_a_version_is_rendered_without_what_only_we_know(
         *("createdAt", "updatedAt"),
     }
     assert answer["trainingSessionIds"] == [ID, USER_ID]
+
+
+@pytest.mark.parametrize("body", [None, {}])
+def test_activating_needs_no_body(driver: FlaskClient, services: SimpleNamespace, body: Any) -> None:
+    services.models.activate = Recorder(version())
+    assert driver.post(f"/ai-model/{ID}/activate", json=body).status_code == 200
+    assert driver.post(f"/ai-model/{ID}/activate").status_code == 200
+    assert services.models.activate.calls == [((USER_ID, ID), {})] * 2
+
+
+def test_activating_may_say_why_and_in_the_place_of_what(
+    driver: FlaskClient, services: SimpleNamespace
+) -> None:
+    services.models.activate = Recorder(version())
+    body = {"reason": "brakes too early", "expectedActiveId": ID}
+    assert driver.post(f"/ai-model/{ID}/activate", json=body).status_code == 200
+    wanted = {"reason": "brakes too early", "expected_active_id": ID}
+    assert services.models.activate.calls == [((USER_ID, ID), wanted)]
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ("from=2026-02-01&to=2026-02-11", date(2026, 2, 1), date(2026, 2, 11)),
+        ("from=2024-01-01&to=2024-12-31", date(2024, 1, 1), date(2024, 12, 31)),
+        ("to=2026-02-11", date(2026, 1, 13), date(2026, 2, 11)),
+        ("to=2000-01-01", date(2000, 1, 1), date(2000, 1, 1)),
+        ("from=2026-02-01T23:30:00-02:00&to=2026-02-03T00:00:00Z", date(2026, 2, 2), date(2026, 2, 3)),
+    ],
+)
+def test_usage_is_asked_for_by_days_or_times(
+    driver: FlaskClient, services: SimpleNamespace, query: str, first: date, last: date
+) -> None:
+    nothing = Totals(models_created=0, models_updated=0, predictions={}, improvements=())
+    services.analytics.report = Recorder(Report(first=first, last=last, days=(), totals=nothing))
+    answer = driver.get(f"/analytics/usage?{query}")
+    assert answer.json == {
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "days": [],
+        "totals": {"modelsCreated": 0, "modelsUpdated": 0, "predictions": {}, "improvements": []},
+    }
+    assert services.analytics.report.calls == [((USER_ID,), {"first": first, "last": last})]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("from=2026-02-12&to=2026-02-11", "from"),
+        ("from=2025-02-10&to=2026-02-11", "from"),
+        ("from=2999-01-01", "from"),
+        ("from=1999-12-31&to=2000-01-02", "from"),
+        ("from=yesterday", "from"),
+        ("to=", "to"),
+        ("to=2026-02-30", "to"),
+        ("to=0001-01-01T00:00:00%2B23:59", "to"),
+        ("since=2026-02-11", "since"),
+    ],
+)
+def test_a_bad_time_for_usage_is_named(driver: FlaskClient, query: str, field: str) -> None:
+    assert list(details(driver.get(f"/analytics/usage?{query}"))) == [field]
+
+
+def test_predictions_are_counted_for_prometheus_by_type() -> None:
+    metrics = Metrics(SimpleNamespace(job_counts=dict))  # type: ignore[arg-type]
+    for rows in (1, 30):
+        metrics.predicted(
+            Predicted(
+                user_id=USER_ID, model_type=ModelType.SECTOR_ANALYSIS, rows=rows, seconds=0.002, at=NOON
+            )
+        )
+    figures = metrics.text().decode()
+    assert 'lapwise_prediction_seconds_count{model_type="sector_analysis"} 2.0' in figures
+    assert 'lapwise_predicted_rows_total{model_type="sector_analysis"} 31.0' in figures
+    assert USER_ID not in figures
 
 
 def test_the_history_of_a_lineage_is_one_line_a_version(

@@ -77,10 +77,10 @@ def test_a_port_with_a_listener_is_not_free() -> None:
 
 def test_programs_start_servers_first_and_leave_out_those_that_were_set(tmp_path: Path) -> None:
     names = [program.name for program in all_programs(LocalSettings(), PORTS, tmp_path)]
-    assert names == ["mongod", "redis", "flower", "beat", "worker", "web"]
+    assert names == ["mongod", "redis", "flower", "beat", "courier", "worker", "web"]
     external = Ports(web=1, flower=2, mongod=0, redis=0)
     names = [program.name for program in all_programs(LocalSettings(), external, tmp_path)]
-    assert names == ["flower", "beat", "worker", "web"]
+    assert names == ["flower", "beat", "courier", "worker", "web"]
 
 
 def test_supervisor_starts_only_servers_by_itself_and_restarts_all(tmp_path: Path) -> None:

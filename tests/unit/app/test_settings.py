@@ -13,6 +13,7 @@ REQUIRED = {
     "LAPWISE_REDIS_URL": "redis://cache",
     "LAPWISE_SECRET_KEY": "hunter3 hunter3 hunter3",
     "LAPWISE_MODEL_KEY": "hunter4 hunter4 hunter4",
+    "LAPWISE_WEBHOOK_SECRET": "hunter5 hunter5 hunter5",
 }
 README = Path(__file__).parents[3] / "README.md"
 
@@ -34,7 +35,7 @@ def test_a_setting_of_the_wrong_type_is_named() -> None:
         Settings.from_environment(REQUIRED | {"LAPWISE_JOB_ATTEMPTS": "many"})
 
 
-@pytest.mark.parametrize("name", ["LAPWISE_SECRET_KEY", "LAPWISE_MODEL_KEY"])
+@pytest.mark.parametrize("name", ["LAPWISE_SECRET_KEY", "LAPWISE_MODEL_KEY", "LAPWISE_WEBHOOK_SECRET"])
 def test_a_secret_that_could_be_guessed_is_refused_without_showing_it(name: str) -> None:
     with pytest.raises(SettingInvalid, match=name) as refused:
         Settings.from_environment(REQUIRED | {name: "swordfish"})
@@ -50,3 +51,14 @@ def test_every_setting_is_in_the_readme(kind: type[Settings | LocalSettings | Cl
     readme = README.read_text()
     missing = [field.name for field in fields(kind) if f"`LAPWISE_{field.name.upper()}`" not in readme]
     assert missing == []
+
+
+@pytest.mark.parametrize(("text", "meant"), [("true", True), ("1", True), ("False", False), ("no", False)])
+def test_a_flag_is_written_in_words_or_digits(text: str, meant: bool) -> None:
+    settings = Settings.from_environment(REQUIRED | {"LAPWISE_WEBHOOK_ALLOW_PRIVATE": text})
+    assert settings.webhook_allow_private is meant
+
+
+def test_a_flag_that_is_neither_true_nor_false_is_refused() -> None:
+    with pytest.raises(SettingInvalid, match="LAPWISE_WEBHOOK_ALLOW_PRIVATE"):
+        Settings.from_environment(REQUIRED | {"LAPWISE_WEBHOOK_ALLOW_PRIVATE": "perhaps"})
