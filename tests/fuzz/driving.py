@@ -26,7 +26,12 @@ ENDING = {"POST /auth/logout", "DELETE /auth/me", "POST /auth/refresh"}
 _ID = re.compile(ID)
 
 
-_OWN_PATH = {"session": "/racing-session/{id}", "model": "/ai-model/{id}", "job": "/jobs/{id}"}
+_OWN_PATH = {
+    "session": "/racing-session/{id}",
+    "model": "/ai-model/{id}",
+    "job": "/jobs/{id}",
+    "webhook": "/webhooks/{id}",
+}
 
 
 @dataclass
@@ -109,7 +114,9 @@ def equipped(container: Container, folder: Path) -> Driver:
         "job": jobs[:3],
         "upload": [container.uploads.start(user.id, start)],
     }
-    spares = {"session": sessions[3:], "model": models[:-3], "job": jobs[3:]}
+    hooks = [container.webhooks.register(user.id, f"https://example.org/{one}").id for one in range(6)]
+    things["webhook"], spare_hooks = hooks[:2], hooks[2:]
+    spares = {"webhook": spare_hooks, "session": sessions[3:], "model": models[:-3], "job": jobs[3:]}
     return Driver(container, user, things, spares, path.read_bytes())
 
 

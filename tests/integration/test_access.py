@@ -146,8 +146,11 @@ def stranger(app: Flask, container: Container, tmp_path: Path) -> Driver:
 
 
 def foreign_calls(operation: Operation, stranger: Driver, owner: Driver) -> Iterator[Call]:
-    """Each slot in turn with each thing of the owner's, the other slots with the stranger's own."""
-    for slot in operation.slots:
+    """Each slot in turn with each thing of the owner's, the other slots with the stranger's own.
+
+    Of open operations none: whoever calls them is no driver (a game backend, known by its signature).
+    """
+    for slot in () if operation.is_open else operation.slots:
         for ids in owner.things.values():
             for one in ids:
                 yield filled(operation, stranger.things, slot, one)

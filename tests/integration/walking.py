@@ -47,9 +47,11 @@ VALUES: dict[str, Any] = {
     "chunkIndex": 0,
     "inputData": FRAME,
     "share": 0.5,
+    "automaticRetraining": True,
     "url": "https://example.org/hook",
     "eventId": "event-1",
     "X-Lapwise-Signature": "t=1,v1=00",
+    "expectedActiveId": None,  # a condition, not a thing to act on: any id but the active one is a 409
     "file": None,  # a form without its file is a 422, which is enough here
 }
 
@@ -121,9 +123,9 @@ def filled(operation: Operation, ids: Things, foreign: Slot | None = None, forei
     """The operation with one's own things in its slots, but for one slot with another's."""
     values: dict[tuple[str, str], Any] = {}
     for slot in operation.slots:
-        own = (ids.get(slot.kind) or [UNKNOWN])[0]
-        value = foreign_id if slot == foreign else own
-        values[slot.where, slot.name] = _several(slot, value, own) if slot.is_list else value
+        owned = ids.get(slot.kind) or [UNKNOWN]
+        value = foreign_id if slot == foreign else owned[0]
+        values[slot.where, slot.name] = _several(slot, value, owned) if slot.is_list else value
     values |= {
         (where, name): VALUES[name]
         for where, names in operation.plain.items()
@@ -139,9 +141,9 @@ def filled(operation: Operation, ids: Things, foreign: Slot | None = None, forei
     return Call(operation, path, named["query"], named["json"] if has_body else None)
 
 
-def _several(slot: Slot, value: str, own: str) -> list[str]:
+def _several(slot: Slot, value: str, owned: list[str]) -> list[str]:
     """A list that holds the value; a comparison needs two models."""
-    return [value, own] if slot.name == "modelIds" and value != own else [value]
+    return [value, owned[-1]] if slot.name == "modelIds" else [value]
 
 
 def _operation(method: str, path: str, openapi: Document) -> Operation:
