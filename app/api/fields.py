@@ -103,9 +103,9 @@ class Flag(fields.Boolean):
     """True or false: in JSON the literals only, in a query or a form the words."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
-        if value is True or value in ("true", "1"):
+        if value is True or value == "true":
             return True
-        if value is False or value in ("false", "0"):
+        if value is False or value == "false":
             return False
         raise self.make_error("invalid", input=value)
 

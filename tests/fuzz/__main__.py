@@ -9,10 +9,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import click
 import schemathesis
@@ -29,6 +32,7 @@ from app import create_app, logs
 from app.container import Container, build_container
 from app.local.servers import start_mongod, start_redis
 from app.settings import Settings
+from app.signatures import HEADER, sign
 from app.stores.migrating import migrate
 from tests.conftest import MEMORY
 from tests.fuzz.driving import Driver, equipped
@@ -36,6 +40,7 @@ from tests.fuzz.driving import Driver, equipped
 SECONDS = 170  # of fuzzing, at most
 EXAMPLES = 110  # of each operation, after the examples and the edges of its schema
 FEWEST_CASES = 5_000
+SIGNATURE = "HTTP_" + HEADER.upper().replace("-", "_")
 OF_SOCKETS = ("max_redirects", "verify", "cert", "proxies")
 AT_WORST = "1000000 per minute"
 
@@ -71,6 +76,7 @@ def platform() -> Iterator[Container]:
             database="fuzz",
             secret_key=secrets.token_hex(),
             model_key=secrets.token_hex(),
+            webhook_secret=secrets.token_hex(),
             rate_limit=AT_WORST,
             login_rate_limit=AT_WORST,
         )
@@ -85,6 +91,23 @@ class Transport(WSGITransport):
         if kwargs.get("session") is None:
             kwargs = {name: value for name, value in kwargs.items() if name not in OF_SOCKETS}
         return super().send(case, **kwargs)
+
+
+class Signing:
+    """Signs the events of a game backend on their way in, but for one in four, whose signature is made up."""
+
+    def __init__(self, app: WSGIApplication, secret: str) -> None:
+        self._app = app
+        self._secret = secret
+        self._numbers = count()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        is_event = environ["PATH_INFO"] == "/webhooks/session-uploaded"
+        if is_event and SIGNATURE in environ and next(self._numbers) % 4:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = BytesIO(body)
+            environ[SIGNATURE] = sign(self._secret, body, int(time.time()))
+        return self._app(environ, start_response)
 
 
 class Findings:
@@ -134,8 +157,8 @@ def fuzzed(app: Flask, driver: Driver, seconds: int, examples: int, seed: int) -
     schema = schemathesis.openapi.from_wsgi("/openapi.json", app, config=config(seconds, examples, seed))
 
     WSGI_TRANSPORT.__class__ = Transport
-    telemetry = strategies.just(driver.file) | strategies.binary(max_size=2_000)
-    schemathesis.openapi.format("binary", telemetry.map(Binary))
+    files = strategies.sampled_from(driver.files) | strategies.binary(max_size=2_000)
+    schemathesis.openapi.format("binary", files.map(Binary))
 
     @schemathesis.hook
     def before_call(context: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
@@ -180,6 +203,7 @@ def main(seconds: int, examples: int, seed: int, fewest: int) -> None:
     click.echo(f"seed {seed}")
     with platform() as container, tempfile.TemporaryDirectory() as folder:
         app = create_app(container=container)
+        app.wsgi_app = Signing(app.wsgi_app, container.settings.webhook_secret)  # type: ignore[method-assign]
         driver = equipped(container, Path(folder))
         started = time.monotonic()
         findings = fuzzed(app, driver, seconds, examples, seed)

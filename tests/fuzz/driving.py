@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
@@ -15,6 +16,7 @@ from app.api.fields import ID
 from app.api.tokens import token_pair
 from app.container import Container
 from app.domain import ModelType, TrainRequest, UploadStart, User, new_id, utc_now
+from app.experiment import ExperimentRequest
 from app.services.accounts import Grant
 from tests.factories import TRACK, new_session, session_file
 from tests.integration.walking import FRAME, KIND_OF_ID, KIND_OF_SLOT
@@ -42,7 +44,7 @@ class Driver:
     user: User
     things: dict[str, list[str]]
     spares: dict[str, list[str]]
-    file: bytes
+    files: tuple[bytes, ...]  # that can be uploaded or imported
     numbers: Iterator[int] = field(default_factory=count)
 
     def token(self, label: str) -> str:
@@ -54,14 +56,15 @@ class Driver:
         return self._pair(passing)["refresh_token" if label == "POST /auth/refresh" else "access_token"]
 
     def fill(self, case: Case) -> None:
-        """Puts own ids in; values that are wrong on purpose stay as they are."""
+        """Puts own ids in; values that are wrong on purpose stay as they are, and so do forms."""
         case.freeze_metadata()  # what is put in fits as well as what was there
         number = next(self.numbers)
-        for where in (case.path_parameters, case.query, case.body):
+        body = case.body if case.media_type == "application/json" else None
+        for where in (case.path_parameters, case.query, body):
             if isinstance(where, dict):
                 self._fill(case, where, number)
-        if isinstance(case.body, dict) and _is_meant_well(case) and number % 4:
-            self._fill_body(case.body, number)
+        if isinstance(body, dict) and "inputData" in body and _is_meant_well(case) and number % 4:
+            body["inputData"] = [FRAME, FRAME] if number % 3 else FRAME
 
     def _fill(self, case: Case, place: dict[str, Any], number: int) -> None:
         for name, value in place.items():
@@ -83,11 +86,6 @@ class Driver:
             return self.spares[kind].pop() if number % 8 == 0 and self.spares[kind] else given
         owned = self.things.get(kind)
         return owned[number // 4 % len(owned)] if owned and number % 4 else given
-
-    def _fill_body(self, body: dict[str, Any], number: int) -> None:
-        """What no schema can tell: rows that a model knows."""
-        if "inputData" in body:
-            body["inputData"] = [FRAME, FRAME] if number % 3 else FRAME
 
     def _pair(self, user: User) -> dict[str, Any]:
         accounts = self.container.accounts
@@ -117,7 +115,12 @@ def equipped(container: Container, folder: Path) -> Driver:
     hooks = [container.webhooks.register(user.id, f"https://example.org/{one}").id for one in range(6)]
     things["webhook"], spare_hooks = hooks[:2], hooks[2:]
     spares = {"webhook": spare_hooks, "session": sessions[3:], "model": models[:-3], "job": jobs[3:]}
-    return Driver(container, user, things, spares, path.read_bytes())
+    container.experiments.start(
+        user.id, models[-1], ExperimentRequest(challenger_id=models[-2], share=0.5, auto_promote=False)
+    )
+    bundle = BytesIO()
+    container.exchange.export_bundle(user.id, models[-1], bundle)
+    return Driver(container, user, things, spares, (path.read_bytes(), bundle.getvalue()))
 
 
 def _is_meant_well(case: Case) -> bool:
