@@ -26,7 +26,7 @@ class Field:
     """One input field: its kind, and for numbers the range that is believed."""
 
     description: str
-    kind: Literal["number", "text", "numbers", "mapping"] = "number"
+    kind: Literal["number", "text", "numbers", "mapping", "ranges"] = "number"
     minimum: float = 0.0
     maximum: float = _DAY
     required: bool = False
@@ -158,11 +158,28 @@ def _problem(field: Field, value: Any) -> str | None:
             return "must be a mapping of names to numbers"
         named = {name: _number_problem(field, item) for name, item in value.items()}
         return next((f"{name} {problem}" for name, problem in named.items() if problem), None)
+    if field.kind == "ranges":
+        return ranges_problem(value, field.minimum, field.maximum)
     if not isinstance(value, list | tuple) or len(value) > _LONGEST_LIST:
         return f"must be a list of at most {_LONGEST_LIST} numbers"
     if set(map(type, value)) == _FLOAT and field.minimum <= min(value) and max(value) <= field.maximum:
         return None if math.isfinite(sum(value)) else "must be finite"
     return next(filter(None, (_number_problem(field, item) for item in value)), None)
+
+
+def ranges_problem(value: Any, minimum: float, maximum: float) -> str | None:
+    """Why a value is no mapping of names to a lowest and a highest number, or None."""
+    if not isinstance(value, Mapping):
+        return "must be a mapping of names to [lowest, highest]"
+    number = Field(description="", minimum=minimum, maximum=maximum)
+    for name, pair in value.items():
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            return f"{name} must be [lowest, highest]"
+        if problem := next(filter(None, (_number_problem(number, item) for item in pair)), None):
+            return f"{name} {problem}"
+        if pair[0] > pair[1]:
+            return f"{name} must not have its lowest above its highest"
+    return None
 
 
 def _number_problem(field: Field, value: Any) -> str | None:
@@ -182,6 +199,8 @@ def _converted(field: Field, value: Any) -> Any:
         return float(value)
     if field.kind == "mapping":
         return {name: float(item) for name, item in value.items()}
+    if field.kind == "ranges":
+        return {name: (float(low), float(high)) for name, (low, high) in value.items()}
     return tuple(map(float, value))
 
 

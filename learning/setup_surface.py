@@ -1,165 +1,267 @@
 """The estimator of setup optimisation: lap time as a Bayesian surface over the setup parameters."""
 
 import math
-import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 import numpy as np
 from river import base
 
-from learning.history import Features
+from learning.history import AT_PACE, Features
 from learning.laps import Floats
+from learning.setup_fit import fitted, whole_prior
+from learning.setup_runs import CONDITIONS, RESERVED, STEADY, Row, Run, Runs
+from learning.setup_terms import Terms, terms_of
 
 MAX_PARAMETERS = 40
-_INTERACTING = 12  # with more parameters than this, pairs are left out
-_FOURIER = 60  # random features
-_HUBER_STEPS = 3
-_HUBER_LIMIT = 2.0  # residuals beyond this many standard deviations count less and less
-_EFFECT = 0.01  # prior deviation of an effect over half a parameter's range, share of the lap time
-_SMALLEST_NOISE = 1e-4  # as a share of the lap time
+_SESSION = 0.0004  # of what a session has for itself, share of the lap time
+_DOUBTED = 0.05  # of its weight is left to a run that was not at pace: it may have had another reason
+_BEYOND = 1.5  # a setup further outside the bounds counts as there
+_AROUND, _FURTHER = 0.1, 0.5  # unknown bounds: share of the value, and of the range seen, that may be tried
+_LIKELY = 2.0  # times what may be tried at first is how wide unknown bounds are believed to be
+
+
+class Bounds(NamedTuple):
+    """Where a parameter may be set; `given` rather than taken from what was driven."""
+
+    low: float
+    high: float
+    given: bool
+
+
+class _Posterior(NamedTuple):
+    """Of the weights: the level, the conditions, the terms. `variance` is of one lap around the surface."""
+
+    weights: Floats
+    covariance: Floats
+    variance: float
 
 
 class SetupSurface(base.Regressor):
-    """Bayesian linear regression of the lap time on functions of the setup and on the driver's improvement.
+    """Bayesian linear regression of the lap time on functions of the setup, conditions and improvement.
 
-    Parameters are scaled to -1..1 over the range seen. The last `window` laps are kept and fitted in closed
-    form,[^1] with Huber weights,[^2] so that a slow lap pulls only a little; the driver's improvement is a
-    term in the logarithm of the laps driven. The prior says that an effect is worth about one percent.
+    The laps of a setup in one session are a run, whose mean counts by the noise of its laps and by what every
+    session has for itself; this and what happens within runs give the weights in closed form.[^1] The sizes
+    of the effects of each parameter and each pair are learned too, by a few steps towards the largest
+    evidence.[^2] Features are the parameters of the setup; `fuel`, `tyre_life`, `air_temp`, `road_temp`,
+    `wetness` and `compound` are conditions, and `session` tells runs apart.
 
     Parameters
     ----------
     basis
-        `linear`; `quadratic`, with squares and pairs; `fourier`, random features of a Gaussian process.[^3]
+        `quadratic`, `additive` or `fourier`, as in `Terms`.
     window
-        Laps remembered.
+        Runs remembered.
+    bounds
+        Lowest and highest value of parameters; of others the range seen and a little more.
     seed
-        Of the random features.
+        Of the random features and of the search for setups.
 
     References
     ----------
     [^1]: C. Bishop: Pattern Recognition and Machine Learning, Springer, 2006, section 3.3.
-    [^2]: P. Huber: Robust estimation of a location parameter, Annals of Mathematical Statistics 35, 1964.
-    [^3]: A. Rahimi, B. Recht: Random features for large-scale kernel machines, NIPS 2007.
+    [^2]: D. MacKay: Bayesian interpolation, Neural Computation 4, 1992.
 
     Examples
     --------
-    >>> model = SetupSurface()
-    >>> for wing in (1.0, 2.0, 3.0, 4.0, 5.0) * 4:
-    ...     model.learn_one({"wing": wing}, 90.0 + 0.1 * (wing - 3.0) ** 2)
+    >>> model = SetupSurface(bounds={"wing": (0, 6)})
+    >>> for wing in (1.0, 2.0, 3.0, 4.0, 5.0):
+    ...     for _ in range(4):
+    ...         model.learn_one({"wing": wing}, 90.0 + 0.1 * (wing - 3.0) ** 2)
     >>> round(model.predict_one({"wing": 3.0}), 1)
     90.0
     """
 
-    def __init__(self, basis: str = "quadratic", window: int = 400, seed: int = 0) -> None:
+    def __init__(
+        self,
+        basis: str = "quadratic",
+        window: int = 48,
+        bounds: Mapping[str, Sequence[float]] | None = None,
+        seed: int = 0,
+    ) -> None:
         self.basis = basis
         self.window = window
+        self.bounds = bounds
         self.seed = seed
-        self.laps_learned = 0
         self.names: list[str] = []
-        self._setups: Floats = np.empty((0, 0))  # NaN where a setup did not name the parameter
-        self._times: Floats = np.empty(0)
-        self._driven: Floats = np.empty(0)
-        self._weights: Floats = np.empty(0)
-        self._covariance: Floats = np.empty((0, 0))
+        self._runs = Runs(window)
+        self._first: dict[str, float] = {}  # value of each parameter when it was first named
+        self._last: dict[str, float] = {}
+        self._setups: Floats = np.empty((0, 0))  # of the runs remembered, a row each
+        self._edges: tuple[Floats, Floats] = np.empty(0), np.empty(0)
+        self._posterior = _Posterior(np.empty(0), np.empty((0, 0)), 0.0)
+
+    @property
+    def laps_learned(self) -> int:
+        return self._runs.laps_driven
+
+    @property
+    def middle(self) -> dict[str, float]:
+        """The mean of the setups of all runs."""
+        return dict(zip(self.names, self._setups.mean(axis=0).tolist(), strict=True))
+
+    @property
+    def setup(self) -> dict[str, float]:
+        """The setup driven last."""
+        return dict(self._last)
 
     def learn_one(self, x: Features, y: base.typing.RegTarget) -> None:
-        for name in x:
-            if str(name) not in self.names and len(self.names) < MAX_PARAMETERS:
-                self.names.append(str(name))
-        new = len(self.names) - self._setups.shape[1]
-        old = np.pad(self._setups, ((0, 0), (0, new)), constant_values=np.nan)
-        self._setups = np.vstack([old, self._row(x)])[-self.window :]
-        self._times = np.append(self._times, float(y))[-self.window :]
-        self.laps_learned += 1
-        self._driven = np.append(self._driven, math.log(self.laps_learned))[-self.window :]
+        for key in x:
+            if (name := str(key)) not in RESERVED and len(self.names) < MAX_PARAMETERS:
+                self._first.setdefault(name, float(x[key]))
+        self.names = list(self._first)
+        self._last |= {str(key): float(x[key]) for key in x if str(key) in self._first}
+        self._runs.add(np.array([self._last[name] for name in self.names]), x, float(y))
         self._fit()
 
     def predict_one(self, x: Features) -> float:
         """The lap time in seconds; 0 before anything was learned, as River's regressors answer."""
-        if not self.laps_learned:
-            return 0.0
-        return float((self._described(self._row(x)[None]) @ self._weights)[0])
+        return self.predict_many([x])[0]
 
-    def predict_many(self, rows: Sequence[Features]) -> list[float]:
-        """The lap times of some setups, in seconds."""
-        return [self.predict_one(x) for x in rows]
+    def predict_many(self, rows: Sequence[Row]) -> list[float]:
+        """Lap times in seconds; what is not said is as it was last, and a practised driver stays so."""
+        if not self.laps_learned or not rows:
+            return [0.0] * len(rows)
+        lap_times: list[float] = (self._rows(rows) @ self._posterior.weights).tolist()
+        return lap_times
 
-    def differences(self, one: Features, others: Sequence[Features]) -> tuple[Floats, Floats]:
+    def deviations(self, xs: Sequence[Row]) -> Floats:
+        """Standard deviations of laps around their predictions, noise included."""
+        rows = self._rows(xs)
+        doubt = ((rows @ self._posterior.covariance) * rows).sum(axis=1)
+        spread: Floats = np.sqrt(np.maximum(doubt, 0.0) + self._posterior.variance)
+        return spread
+
+    def differences(self, one: Row, others: Sequence[Row]) -> tuple[Floats, Floats]:
         """By how many seconds `one` is slower than each of the others: means and standard deviations."""
-        terms = self._described(np.stack([self._row(x) for x in (one, *others)]))
-        contrasts = terms[0] - terms[1:]
-        variances = ((contrasts @ self._covariance) * contrasts).sum(axis=1)
-        return contrasts @ self._weights, np.sqrt(np.maximum(variances, 0.0))
+        rows = self._rows([one, *others])
+        contrasts = rows[0] - rows[1:]
+        variances = ((contrasts @ self._posterior.covariance) * contrasts).sum(axis=1)
+        return contrasts @ self._posterior.weights, np.sqrt(np.maximum(variances, 0.0))
 
-    def seen(self) -> list[Features]:
-        """The setups remembered, each once, in the order of their first lap."""
-        rows = dict.fromkeys(
-            tuple(row) for row in np.where(np.isnan(self._setups), self._middle, self._setups)
+    def seen(self) -> list[tuple[dict[str, float], float]]:
+        """The setups remembered with the laps that count, each once, in the order first driven."""
+        laps: dict[tuple[float, ...], float] = {}
+        for setup, run in zip(map(tuple, self._setups.tolist()), self._runs.all(), strict=True):
+            laps[setup] = laps.get(setup, 0.0) + run.laps
+        return [(dict(zip(self.names, setup, strict=True)), count) for setup, count in laps.items()]
+
+    def limits(self) -> dict[str, Bounds]:
+        """Where each parameter may be set: the bounds given, else the range seen and a little more."""
+        if not self.laps_learned:
+            return {}
+        lows, highs = self._setups.min(axis=0).tolist(), self._setups.max(axis=0).tolist()
+        return {
+            name: self._limit(name, low, high)
+            for name, low, high in zip(self.names, lows, highs, strict=True)
+        }
+
+    def within(self, bounds: Mapping[str, Sequence[float]]) -> Self:
+        """The same laps fitted with other bounds; this surface does not change."""
+        other = type(self)(self.basis, self.window, {**(self.bounds or {}), **bounds}, self.seed)
+        other.names, other._runs = self.names, self._runs  # both only read below
+        other._first, other._last = self._first, self._last
+        other._fit()
+        return other
+
+    def scaled(self, setups: Floats) -> Floats:
+        """Setups, a row each, as -1 to 1 over the bounds and what was driven."""
+        low, high = self._edges
+        half = np.where(high > low, high - low, 2.0) / 2
+        z: Floats = np.clip((setups - (low + high) / 2) / half, -_BEYOND, _BEYOND)
+        return z
+
+    def unscaled(self, z: Floats) -> Floats:
+        """The setups that `scaled` made -1 to 1 of."""
+        low, high = self._edges
+        setups: Floats = (low + high) / 2 + z * (high - low) / 2
+        return setups
+
+    def allowed(self) -> tuple[Floats, Floats]:
+        """The lowest and the highest setup that may be driven, scaled."""
+        limits = self.limits().values()
+        low, high = ([limit[end] for limit in limits] for end in (0, 1))
+        return self.scaled(np.array(low)), self.scaled(np.array(high))
+
+    def of_setups(self) -> tuple[Terms, Floats, Floats]:
+        """The terms of scaled setups; mean and covariance of a constant and of the terms' weights."""
+        now = np.eye(len(self._posterior.weights))[CONDITIONS:]
+        now[0, : 1 + CONDITIONS] = np.r_[1.0, self._now({})]
+        weights, covariance = now @ self._posterior.weights, now @ self._posterior.covariance @ now.T
+        return self._terms(), weights, covariance
+
+    def run_variance(self, laps: float) -> float:
+        """By how much the mean of so many laps on a setup varies around its true lap time."""
+        return self._posterior.variance / laps + (_SESSION * float(self._posterior.weights[0])) ** 2
+
+    def _limit(self, name: str, low: float, high: float) -> Bounds:
+        if self.bounds and name in self.bounds:
+            given = sorted(self.bounds[name])
+            return Bounds(float(given[0]), float(given[1]), True)
+        further = max(_FURTHER * (high - low), _around(max(abs(low), abs(high))) - (high - low) / 2)
+        floor = 0.0 if low >= 0 else -math.inf  # what was never negative is no quantity that can be
+        return Bounds(max(low - further, floor), high + further, False)
+
+    def _likely(self, name: str, limit: Bounds) -> tuple[float, float]:
+        """The bounds, and where they are unknown what they may well be."""
+        if limit.given:
+            return limit.low, limit.high
+        first = self._first[name]
+        wide = _LIKELY * _around(abs(first))
+        return min(limit.low, first - wide), max(limit.high, first + wide)
+
+    def _terms(self) -> Terms:
+        return terms_of(self.basis, tuple(self.names), self.seed)
+
+    def _place(self, runs: Sequence[Run]) -> None:
+        """Keeps the runs' setups, a parameter not named yet being what it was first, and the bounds."""
+        rows = np.array([run.known(len(self.names)) for run in runs])
+        self._setups = np.where(np.isnan(rows), [self._first[name] for name in self.names], rows)
+        likely = [self._likely(name, limit) for name, limit in self.limits().items()]
+        low, high = np.array(likely).reshape(-1, 2).T
+        room = np.where(high > low, high - low, np.inf)  # what was driven further out counts as there
+        self._edges = (
+            np.maximum(np.minimum(low, self._setups.min(axis=0)), low - room),
+            np.minimum(np.maximum(high, self._setups.max(axis=0)), high + room),
         )
-        return [dict(zip(self.names, map(float, row), strict=True)) for row in rows]
 
-    def bounds(self) -> dict[str, tuple[float, float]]:
-        """The range seen of each parameter."""
-        lows, highs = self._middle - self._half, self._middle + self._half
-        return {name: (float(a), float(b)) for name, a, b in zip(self.names, lows, highs, strict=True)}
+    def _rows(self, xs: Sequence[Row]) -> Floats:
+        setups = np.array([[float(x.get(name, self._last[name])) for name in self.names] for x in xs])
+        conditions = np.array([self._now(x) for x in xs])
+        z = self.scaled(setups.reshape(len(xs), len(self.names)))
+        return np.hstack([np.ones((len(xs), 1)), conditions, self._terms()(z)])
 
-    def _row(self, x: Features) -> Floats:
-        return np.array([float(x.get(name, math.nan)) for name in self.names])
-
-    @property
-    def _middle(self) -> Floats:
-        middle: Floats = np.nan_to_num((np.fmax.reduce(self._setups) + np.fmin.reduce(self._setups)) / 2)
-        return middle
-
-    @property
-    def _half(self) -> Floats:
-        half: Floats = np.nan_to_num((np.fmax.reduce(self._setups) - np.fmin.reduce(self._setups)) / 2)
-        return half
-
-    def _described(self, setups: Floats, driven: Floats | None = None) -> Floats:
-        """One row of terms a setup: 1, the improvement, the basis."""
-        middle, half = self._middle, self._half
-        z = np.where(np.isnan(setups), 0.0, (setups - middle) / np.where(half > 0, half, 1.0))
-        if driven is None:
-            driven = np.full(len(z), math.log(self.laps_learned))
-        return np.column_stack([np.ones(len(z)), driven, self._basis_of(z)])
-
-    def _basis_of(self, z: Floats) -> Floats:
-        if self.basis == "fourier":
-            slopes = np.stack([self._random(name).normal(size=_FOURIER) for name in self.names])
-            shifts = self._random("").uniform(0, 2 * math.pi, _FOURIER)
-            return math.sqrt(2 / _FOURIER) * np.cos(z @ slopes + shifts)
-        if self.basis == "linear":
-            return z
-        if z.shape[1] > _INTERACTING:
-            return np.hstack([z, z**2])
-        first, second = np.triu_indices(z.shape[1])
-        return np.hstack([z, z[:, first] * z[:, second]])
-
-    def _random(self, name: str) -> np.random.Generator:
-        """The same for a parameter whatever others there are."""
-        return np.random.default_rng([self.seed, zlib.crc32(name.encode())])
+    def _now(self, x: Row) -> Floats:
+        """The columns of a lap driven now, from where the steady change is counted back."""
+        conditions = self._runs.conditions(x)
+        conditions[STEADY] = 0.0
+        return conditions
 
     def _fit(self) -> None:
         """The posterior of the weights given the remembered laps."""
-        terms = self._described(self._setups, self._driven)
-        level = float(np.median(self._times))
-        y = self._times - level
-        prior = np.full(terms.shape[1], 1 / (_EFFECT * level) ** 2)
-        prior[0] = 1 / level**2
-        weights: Floats = np.zeros(terms.shape[1])
-        noise = _spread(y, level)
-        for _ in range(_HUBER_STEPS):
-            sizes = np.abs(y - terms @ weights) / (_HUBER_LIMIT * noise)
-            trust = 1 / np.maximum(sizes, 1.0) / noise**2
-            covariance = np.linalg.inv((terms.T * trust) @ terms + np.diag(prior)).astype(np.float64)
-            weights = covariance @ (terms.T @ (trust * y))
-            noise = _spread(y - terms @ weights, level)
+        runs = self._runs.all()
+        self._place(runs)
+        means = np.array([run.mean for run in runs])
+        laps = np.array([run.laps for run in runs])
+        slowest = AT_PACE * means[:, -1].min()
+        at_pace = means[:, -1] <= slowest
+        means[:, -1] = np.minimum(means[:, -1], slowest)
+        level = float(np.median(means[:, -1]))
+        means[:, STEADY] -= self._runs.conditions({})[STEADY]  # counted back from now
+        terms = self._terms()
+        rows = np.hstack([np.ones((len(means), 1)), means[:, :-1], terms(self.scaled(self._setups))])
+        within, variance = self._runs.told(level)
+        trust = np.where(at_pace, 1.0, _DOUBTED) / (variance / laps + (_SESSION * level) ** 2)
+        precision = (rows.T * trust) @ rows
+        moved = rows.T @ (trust * (means[:, -1] - level))
+        inner = slice(1, 1 + CONDITIONS)
+        precision[inner, inner] += within[:-1, :-1] / variance
+        moved[inner] += within[:-1, -1] / variance
+        weights, covariance = fitted(precision, moved, whole_prior(terms.prior(), level))
         weights[0] += level
-        self._weights, self._covariance = weights, covariance
+        self._posterior = _Posterior(weights, covariance, variance)
 
 
-def _spread(residuals: Floats, level: float) -> float:
-    """The residuals' standard deviation by their median size, so that slow laps do not count."""
-    spread = 1.4826 * float(np.median(np.abs(residuals)))
-    return max(spread, _SMALLEST_NOISE * level)
+def _around(size: float) -> float:
+    """How far from a value of some size one may go when nothing else is known."""
+    return max(_AROUND * size, 1.0 if size >= 1 or size == 0 else 0.0)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from river import linear_model, neighbors, optim, preprocessing, tree
 
 from learning.errors import InvalidHyperparameters, UnknownAlgorithm
+from learning.fields import ranges_problem
 from learning.lap_time import LapTimeModel
 from learning.mixture import ExpertMixture
 from learning.model import Estimator, RacingModel
@@ -19,9 +20,9 @@ from learning.setups import SetupModel
 
 @dataclass(frozen=True, kw_only=True)
 class Hyperparameter:
-    """A value a driver may choose: a number within bounds, or one of some choices."""
+    """A value a driver may choose: a number within bounds, one of some choices, or bounds by name."""
 
-    kind: Literal["integer", "number", "choice"]
+    kind: Literal["integer", "number", "choice", "ranges"]
     default: Any
     description: str
     minimum: float | None = None
@@ -32,6 +33,8 @@ class Hyperparameter:
         """Why a value will not do, or None."""
         if self.kind == "choice":
             return None if value in self.choices else f"must be one of {', '.join(self.choices)}"
+        if self.kind == "ranges":
+            return ranges_problem(value, self.minimum or 0.0, self.maximum or 0.0)
         if isinstance(value, bool) or not isinstance(value, int if self.kind == "integer" else int | float):
             return f"must be {'an integer' if self.kind == 'integer' else 'a number'}"
         if self.minimum is not None and self.maximum is not None and self.minimum <= value <= self.maximum:
@@ -101,7 +104,16 @@ def _surface(basis: str) -> Callable[[Mapping[str, Any], int], Estimator]:
 
 
 _BY_LAP = (LapTimeModel, SectorModel)
-_SURFACE = {"window": _integer(400, 10, 1000, "laps remembered")}
+_SURFACE = {
+    "window": _integer(48, 10, 200, "runs remembered: the laps on one setup in one session are one"),
+    "bounds": Hyperparameter(
+        kind="ranges",
+        default={},
+        minimum=-1e9,
+        maximum=1e9,
+        description="[lowest, highest] value allowed, by parameter; of others a bit more than was driven",
+    ),
+}
 
 # Of the entries for a model type the first is its default.
 _ENTRIES = (
@@ -163,15 +175,15 @@ _ENTRIES = (
     _Entry(
         name="bayesian_quadratic",
         models=(SetupModel,),
-        description="Bayesian regression with squares and pairs of the parameters",
+        description="Bayesian regression on smooth functions of the parameters and on pairs of them",
         build=_surface("quadratic"),
         hyperparameters=_SURFACE,
     ),
     _Entry(
-        name="bayesian_linear",
+        name="bayesian_additive",
         models=(SetupModel,),
-        description="Bayesian regression on the parameters themselves, for few laps",
-        build=_surface("linear"),
+        description="Bayesian regression with each parameter for itself, for few setups",
+        build=_surface("additive"),
         hyperparameters=_SURFACE,
     ),
     _Entry(

@@ -197,7 +197,7 @@ class Setup(fields.Dict):
 class Rows(fields.Raw):
     """Rows of telemetry as JSON objects, or with `or_one`, of a model's input, a single one too.
 
-    Input may hold mappings, such as a setup. It is checked in a loop, for there are many rows.
+    Input may hold mappings, such as a setup or its bounds. It is checked in a loop, for there are many rows.
 
     Loads a tuple of dicts.
     """
@@ -268,5 +268,5 @@ def _wrong_in(row: Any, *, mappings: bool) -> dict[str, list[str]] | list[str]:
     return {
         name: ["Not a number, a text, or a list of these."]
         for name, value in row.items()
-        if not is_plain(value) or (isinstance(value, dict) and not mappings)
+        if not is_plain(value, depth=2 if mappings else 1) or (isinstance(value, dict) and not mappings)
     }

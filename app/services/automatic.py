@@ -10,6 +10,7 @@ from app.errors import Unauthorized
 from app.services.jobs import new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
+from learning.setups import parameters_of
 from models_store.registry import ModelRegistry
 
 SESSIONS_OF_ONE_JOB = 200  # more that wait are learned by the next job, so that none takes an hour
@@ -127,7 +128,7 @@ def _wanted(wish: Wish, active: Container[str]) -> list[LineageKey]:
         key
         for key in _keys(wish.session)
         if (key.id in active or key.model_type == ModelType.LAP_TIME_PREDICTION)
-        and (wish.session.setup or key.model_type != ModelType.SETUP_OPTIMIZATION)
+        and (parameters_of(wish.session.setup) or key.model_type != ModelType.SETUP_OPTIMIZATION)
     ]
 
 

@@ -33,6 +33,7 @@ from app.services.uploads import json_lines
 from app.stores.accounts import Users
 from app.stores.events import EventStore, TakenEvent
 from app.stores.sessions import SessionStore
+from learning.setups import parameters_of
 
 APART = 0.02  # seconds between two transactions while events come faster than one by one
 READ_AT_ONCE = 4  # events with telemetry in them, which a process reads one after the other
@@ -217,7 +218,7 @@ def _wish(event: SessionEvent, users: Mapping[str, str], sessions: Mapping[str, 
 
 
 def _check_setup(model_types: tuple[ModelType, ...] | None, setup: Mapping[str, float]) -> None:
-    if ModelType.SETUP_OPTIMIZATION in (model_types or ()) and not setup:
+    if ModelType.SETUP_OPTIMIZATION in (model_types or ()) and not parameters_of(setup):
         raise SetupMissing("the session has no setup to learn from", modelTypes=["the session has no setup"])
 
 

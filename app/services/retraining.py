@@ -24,6 +24,7 @@ from learning.drift import Drift
 from models_store.registry import ModelRegistry
 
 ENOUGH_LAPS = 30  # valid ones since the drift, before a challenger is worth training
+ENOUGH_BEFORE = 3  # sessions it would leave behind: a young lineage adapts by itself
 log = structlog.get_logger()
 
 
@@ -93,6 +94,8 @@ class Retraining:
         recent = sessions_since(drift, version)
         if not recent:  # the driver went back to a version from before
             self._drifts.drop(key, drift)
+            return None
+        if len(version.training_session_ids) - len(recent) < ENOUGH_BEFORE:
             return None
         laps = sum(s.valid_laps_count for s in self._sessions.find_all(key.user_id, recent).values())
         return self._start(key, drift, recent) if laps >= ENOUGH_LAPS else None

@@ -27,6 +27,7 @@ from app.services.jobs import Jobs, new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
+from learning.setups import parameters_of
 from learning.zoo import create_model
 from models_store.registry import ModelRegistry
 
@@ -188,7 +189,9 @@ def _check_sessions(sessions: list[Session], track_name: str, model_type: ModelT
             f"these sessions were not driven on {track_name!r}: {', '.join(elsewhere)}",
             sessionIds=[f"session {session_id} is of another track" for session_id in elsewhere],
         )
-    if model_type == ModelType.SETUP_OPTIMIZATION and not any(session.setup for session in sessions):
+    if model_type == ModelType.SETUP_OPTIMIZATION and not any(
+        parameters_of(session.setup) for session in sessions
+    ):
         raise SetupMissing(
             "none of these sessions has a setup; remove them and upload them again with the field `setup`",
             sessionIds=["no session with a setup"],

@@ -72,10 +72,38 @@ def test_a_setup_model_is_told_the_setup_of_now(driver: Client, files: Path) -> 
     body = {"trackName": TRACK, "modelType": "setup_optimization", "sessionIds": ids}
     driver.wait(driver.call("POST", "/model/train", json=body)["id"])
     answer = driver.predict(TRACK, "setup_optimization", {"setup": {"rear_wing": 3.0}})
-    assert 2.0 <= answer["predictions"]["recommended"]["rear_wing"] <= 11.0
+    assert answer["predictions"]["bounds"] == {"rear_wing": {"low": 0.0, "high": 15.5, "source": "driven"}}
+    assert 0.0 <= answer["predictions"]["recommended"]["rear_wing"] <= 15.5
+    row = {"setup": {"rear_wing": 3.0}, "bounds": {"rear_wing": [2.5, 3.5]}}
+    answer = driver.predict(TRACK, "setup_optimization", row)
+    assert 2.5 <= answer["predictions"]["recommended"]["rear_wing"] <= 3.5
     with pytest.raises(ApiError) as refused:
         driver.predict(TRACK, "setup_optimization", {"rear_wing": 3.0})
     assert (refused.value.status, list(refused.value.details)) == (422, ["rear_wing"])
+
+
+def test_sessions_without_a_setup_are_refused_for_setup_models_and_passed_over_by_themselves(
+    driver: Client, files: Path
+) -> None:
+    first = driver.upload(session_file(files, index=1), TRACK, setup={"rear_wing": 4.0}, auto_train=False)
+    plain = driver.upload(session_file(files, index=2), TRACK, auto_train=False)["session"]["id"]
+    body = {"trackName": TRACK, "modelType": "setup_optimization"}
+    hyperparameters = {"bounds": {"rear_wing": [2, 9]}}
+    with pytest.raises(ApiError, match="none of these sessions has a setup") as refused:
+        driver.call("POST", "/model/train", json=body | {"sessionIds": [plain]})
+    assert (refused.value.status, refused.value.code) == (422, "setup_missing")
+    train = body | {"sessionIds": [first["session"]["id"], plain], "hyperparameters": hyperparameters}
+    done = driver.wait(driver.call("POST", "/model/train", json=train)["id"])
+    grow = {"modelId": done["modelId"], "newSessionIds": [plain]}
+    with pytest.raises(ApiError) as refused:
+        driver.call("POST", "/model/incremental-training", json=grow)
+    assert (refused.value.status, refused.value.code) == (422, "setup_missing")
+    answer = driver.predict(TRACK, "setup_optimization", {})["predictions"]
+    assert answer["bounds"] == {"rear_wing": {"low": 2.0, "high": 9.0, "source": "given"}}
+    assert answer["strategy"] == "explore"
+    jobs = driver.upload(session_file(files, index=3), TRACK)["jobs"]
+    assert [job["modelType"] for job in jobs] == [LAP_TIME]
+    assert driver.wait(jobs[0]["id"])["status"] == "succeeded"
 
 
 def test_a_missing_chunk_is_named_and_can_be_sent_later(driver: Client, files: Path) -> None:

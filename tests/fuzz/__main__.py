@@ -52,6 +52,7 @@ def config(seconds: int, examples: int, seed: int) -> SchemathesisConfig:
     return SchemathesisConfig.from_dict(
         {
             "seed": seed,
+            "cache": {"enabled": False},
             "max-time": seconds,
             "continue-on-failure": True,
             "generation": {"max-examples": examples, "database": "none", "no-shrink": True},

@@ -222,7 +222,7 @@ def test_a_comparison_of_what_was_removed_meanwhile_fails_with_the_reason(
 
 
 @pytest.mark.parametrize(
-    ("model_type", "algorithm"), [("sector_analysis", "linear"), ("setup_optimization", "bayesian_linear")]
+    ("model_type", "algorithm"), [("sector_analysis", "linear"), ("setup_optimization", "bayesian_additive")]
 )
 def test_every_model_type_is_compared_by_the_laps_it_predicts(
     driver: Driver, model_type: str, algorithm: str

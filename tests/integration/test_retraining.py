@@ -66,6 +66,7 @@ def upload(container: Container, tmp_path: Path) -> Upload:
 def lineage(upload: Upload, monkeypatch: pytest.MonkeyPatch) -> list[Session]:
     """Two small sessions learned, where few laps are enough."""
     monkeypatch.setattr(retraining, "ENOUGH_LAPS", 4)
+    monkeypatch.setattr(retraining, "ENOUGH_BEFORE", 1)
     monkeypatch.setattr(challenges, "BEGINNING", 0)
     monkeypatch.setattr(challenges, "LEAST_COMPARED", 1)
     return [upload(1, laps=6), upload(2, laps=8)]
@@ -383,3 +384,12 @@ def test_a_challenger_wins_when_clearly_better_on_enough_laps(
 ) -> None:
     verdict = Verdict(laps=laps, challenger_mae=challenger, incumbent_mae=incumbent)
     assert verdict.challenger_wins is wins
+
+
+def test_a_young_lineage_adapts_without_a_retraining(
+    container: Container, lineage: list[Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "ENOUGH_BEFORE", 2)
+    note(container, lineage[1])
+    assert container.retraining.consider(KEY) is None
+    assert retrainings(container) == ()

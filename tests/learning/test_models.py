@@ -12,7 +12,6 @@ from learning.intervals import ResidualWindow
 from learning.laps import Lap, SessionLaps
 from learning.model import Report
 from learning.references import References
-from learning.setup_surface import SetupSurface
 from learning.zoo import create_model
 from tests.learning.driven import invalid, lap, session
 
@@ -199,42 +198,3 @@ def test_sectors_add_up_and_the_focus_loses_most() -> None:
     assert answer.values["focus"] == 1
     with pytest.raises(InvalidInput):
         model.predict([{"sector_times": [30.0] * 4}])
-
-
-def test_the_setup_with_the_known_optimum_is_found() -> None:
-    model = create_model("setup_optimization")
-    random = np.random.default_rng(0)
-    for wing, bar in random.uniform(0, 10, (15, 2)):
-        pace = 90 + 0.05 * (wing - 6) ** 2 + 0.03 * (bar - 4) ** 2
-        model.learn_session(
-            session(6, pace=pace, seed=int(wing * 100), setup={"wing": float(wing), "bar": float(bar)})
-        )
-    (answer,) = model.predict([{"setup": {"wing": 1.0, "bar": 9.0}}])
-    assert answer.values["recommended"]["wing"] == pytest.approx(6, abs=1.2)
-    assert answer.values["recommended"]["bar"] == pytest.approx(4, abs=1.5)
-    assert answer.values["expected_gain"] == pytest.approx(2.0, abs=0.6)
-    interval = answer.values["expected_gain_interval"]
-    assert interval["lower"] < answer.values["expected_gain"] < interval["upper"]
-    assert len(answer.values["alternatives"]) == 3
-    with pytest.raises(InvalidInput, match="flaps"):
-        model.predict([{"setup": {"flaps": 1.0}}])
-
-
-def test_recommendations_stay_within_the_range_seen() -> None:
-    model = create_model("setup_optimization")
-    for wing in (4.0, 3.0, 5.0, 3.0, 4.0, 5.0):
-        model.learn_session(session(6, pace=95 - wing, seed=int(wing), setup={"wing": wing}))
-    (answer,) = model.predict([{}])
-    assert answer.values["recommended"] == {"wing": pytest.approx(5.0, abs=0.2)}
-    assert all(3 <= other["setup"]["wing"] <= 5 for other in answer.values["alternatives"])
-
-
-def test_slow_laps_pull_the_setup_surface_only_a_little() -> None:
-    clean, disturbed = SetupSurface(), SetupSurface()
-    for number in range(40):
-        wing = float(number % 5)
-        clean.learn_one({"wing": wing}, 90 + 0.2 * wing + 0.01 * (number % 3))
-        disturbed.learn_one(
-            {"wing": wing}, 120.0 if number % 8 == 3 else 90 + 0.2 * wing + 0.01 * (number % 3)
-        )
-    assert disturbed.predict_one({"wing": 4.0}) == pytest.approx(clean.predict_one({"wing": 4.0}), abs=0.1)
