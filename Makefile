@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench bench-learning clean
+.PHONY: help demo up test lint bench bench-learning fuzz clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -30,6 +30,9 @@ lint: $(STAMP) ## check style, types and imports
 
 bench: $(STAMP) ## measure the time from upload to active version, and memory
 	@exec $(BIN)/python -m bench
+
+fuzz: $(STAMP) ## ask every operation of the API thousands of odd things, for three minutes
+	@exec $(BIN)/python -m tests.fuzz
 
 bench-learning: $(STAMP) ## compare the lap-time algorithms; SESSIONS=folder plays your files
 	@exec $(BIN)/python -m bench.learning $(SESSIONS)

@@ -8,6 +8,9 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from app.commands.account import login, logout
+from app.commands.models import models, predict, train
+from app.commands.sessions import jobs, sessions, upload
 from app.errors import LapwiseError
 from app.settings import LocalSettings, Settings
 from learning.errors import LearningError
@@ -93,6 +96,10 @@ def doctor() -> None:
     for finding in findings:
         click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.about}: {finding.text}")
     sys.exit(0 if all(finding.is_good for finding in findings) else 1)
+
+
+for command in (login, logout, upload, sessions, jobs, train, predict, models):
+    cli.add_command(command)
 
 
 def _simulate(folder: Path, *, drivers: int, sessions: int, laps: int, seed: int) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -126,26 +127,22 @@ class _Driver:
 
     def _predictions(self, versions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """The middle lap at pace of the last session, by the version that had not learned it yet."""
-        laps = self._client.call("GET", f"/racing-session/{self._session_id}/laps")
-        timed = sorted((lap for lap in laps if lap["valid"]), key=lambda lap: float(lap["lapTime"]))
-        at_pace = [lap for lap in timed if lap["lapTime"] <= AT_PACE * timed[0]["lapTime"]]
-        lap = at_pace[len(at_pace) // 2]
-        path = f"/racing-session/{self._session_id}/laps/{lap['lap']}/trace"
-        trace = self._client.call("GET", path, params={"points": 101})
-        recent = [one["lapTime"] for one in laps if one["lap"] < lap["lap"] and one["valid"]][-5:]
-        body = {
-            "modelId": versions[max(0, len(versions) - 2)]["modelId"],
-            "inputData": [_frame(trace, int(point)) | {"recent_laps": recent} for point in POINTS],
-            "predictionOptions": {"include_confidence": True},
-        }
-        answer = self._client.call("POST", "/ai-model/predict", json=body)
+        laps = self._client.laps(self._session_id)
+        timed = sorted((lap["lapTime"] or math.inf, lap["lap"]) for lap in laps if lap["valid"])
+        at_pace = [(seconds, lap) for seconds, lap in timed if seconds <= AT_PACE * timed[0][0]]
+        actual, number = at_pace[len(at_pace) // 2]
+        trace = self._client.trace(self._session_id, number, points=101)
+        recent = [lap["lapTime"] for lap in laps if lap["lap"] < number and lap["valid"]][-5:]
+        frames = [_frame(trace, int(point)) | {"recent_laps": recent} for point in POINTS]
+        model_id = versions[max(0, len(versions) - 2)]["modelId"]
+        answer = self._client.predict_by(model_id, frames, include_confidence=True)
         rows = zip(POINTS, answer["predictions"], answer["confidence"], strict=True)
         return [
             {
                 "point": point,
                 "predicted": predicted["lap_time"],
                 "interval": interval,
-                "actual": lap["lapTime"],
+                "actual": actual,
             }
             for point, predicted, interval in rows
         ]

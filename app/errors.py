@@ -1,13 +1,13 @@
 """What can go wrong for a caller, as one tree that knows no HTTP; a class's docstring is its message."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 
 class LapwiseError(Exception):
     """Something went wrong."""
 
-    code: ClassVar[str] = "error"
+    code: str = "error"  # one a class, but for the client, whose errors bring theirs along
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         self.message = message or (type(self).__doc__ or "").strip()

@@ -88,7 +88,21 @@ class LocalSettings:
         return cls(**_read(cls, environment))
 
 
-def _read(cls: type[Settings] | type[LocalSettings], environment: Mapping[str, str]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ClientSettings:
+    """What the commands that talk to a running platform need."""
+
+    url: str = ""  # empty: the platform that `make up` runs here, else the one signed in to last
+    data_dir: Path = LocalSettings.data_dir
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(**_read(cls, environment))
+
+
+def _read(
+    cls: type[Settings | LocalSettings | ClientSettings], environment: Mapping[str, str]
+) -> dict[str, Any]:
     values = {}
     for setting in fields(cls):
         name = PREFIX + setting.name.upper()

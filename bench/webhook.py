@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.client import Client
+from app.client.answers import Session
 from app.local.child import ChildPlatform
 from app.signatures import HEADER, sign
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
@@ -42,7 +43,7 @@ class Driver:
 
     client: Client
     email: str
-    sessions: tuple[dict[str, Any], ...]
+    sessions: tuple[Session, ...]
 
 
 @dataclass

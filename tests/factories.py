@@ -1,14 +1,28 @@
 """Makes what tests need: sessions of the project's own simulator, as files a driver would upload."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from app.domain import LineageKey, NewSession, Version, new_id
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
 TRACK = TRACKS[0]
 CAR = next(iter(CARS))
+ACC_NAMES = {
+    "lap": "Graphics_completed_lap",
+    "current_lap_time": "Graphics_current_time",
+    "track_position": "Graphics_normalized_car_position",
+    "speed": "Physics_speed_kmh",
+    "throttle": "Physics_gas",
+    "brake": "Physics_brake",
+    "gear": "Physics_gear",
+    "rpm": "Physics_rpm",
+    "fuel": "Physics_fuel",
+}
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -23,6 +37,14 @@ def new_session(folder: Path, **fields: Any) -> NewSession:
     """The same as an upload that waits to be read."""
     path = session_file(folder, **fields)
     return NewSession(path=path, track_name=TRACK, setup=fields.get("setup", {}))
+
+
+def acc_chunks(path: Path, rows: int = 300) -> Iterator[list[dict[str, Any]]]:
+    """A session's rows under the names of the ACC shared memory, a few hundred a chunk."""
+    frame = pl.read_csv(path).select(list(ACC_NAMES)).rename(ACC_NAMES)
+    frame = frame.with_columns((pl.col("Graphics_current_time") * 1000).round(), pl.col("Physics_gear") + 1)
+    for start in range(0, len(frame), rows):
+        yield frame[start : start + rows].to_dicts()
 
 
 def a_version(number: str, key: LineageKey, **fields: Any) -> Version:

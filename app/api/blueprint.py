@@ -88,7 +88,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
             wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
             for location in ("headers", "multipart", "json", "query"):  # the last is the view's first
                 if location in inputs:
-                    wrapped = self.arguments(inputs[location], location=location)(wrapped)
+                    schema = inputs[location]
+                    needed = any(field.required for field in schema().fields.values())
+                    wrapped = self.arguments(schema, location=location, required=needed)(wrapped)
             if shows == "nothing":
                 wrapped = self.doc(security=[])(wrapped)
             else:

@@ -34,6 +34,7 @@ class CamelSchema(Schema):
     def on_bind_field(self, field_name: str, field_obj: "fields.Field[Any]") -> None:
         if field_obj.data_key is None:
             field_obj.data_key = re.sub(r"_(\w)", lambda match: match[1].upper(), field_name)
+        field_obj.allow_none |= not field_obj.required  # for the documents; `_without_nulls` comes first
 
     @pre_load
     def _without_nulls(self, data: Any, **_: Any) -> Any:
@@ -119,9 +120,9 @@ class Flag(fields.Boolean):
     """True or false: in JSON the literals only, in a query or a form the words."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
-        if value is True or value in ("true", "1"):
+        if value is True or value == "true":
             return True
-        if value is False or value in ("false", "0"):
+        if value is False or value == "false":
             return False
         raise self.make_error("invalid", input=value)
 

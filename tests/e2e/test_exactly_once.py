@@ -205,7 +205,7 @@ def answers_again(driver: Client) -> bool:
     import httpx
 
     try:
-        return driver._http.get("/readyz").status_code == 200
+        return driver.http.get("/readyz").status_code == 200
     except httpx.TransportError:
         return False
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import SettingInvalid, SettingMissing
-from app.settings import LocalSettings, Settings
+from app.settings import ClientSettings, LocalSettings, Settings
 
 REQUIRED = {
     "LAPWISE_MONGO_URL": "mongodb://user:hunter2@db/",
@@ -46,8 +46,8 @@ def test_no_secret_is_in_the_repr() -> None:
     assert "hunter" not in repr(Settings.from_environment(REQUIRED))
 
 
-@pytest.mark.parametrize("kind", [Settings, LocalSettings])
-def test_every_setting_is_in_the_readme(kind: type[Settings] | type[LocalSettings]) -> None:
+@pytest.mark.parametrize("kind", [Settings, LocalSettings, ClientSettings])
+def test_every_setting_is_in_the_readme(kind: type[Settings | LocalSettings | ClientSettings]) -> None:
     readme = README.read_text()
     missing = [field.name for field in fields(kind) if f"`LAPWISE_{field.name.upper()}`" not in readme]
     assert missing == []

@@ -1,0 +1,1 @@
+"""The commands that talk to a running platform as its drivers do, over HTTP."""
