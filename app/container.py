@@ -144,6 +144,7 @@ def build_container(settings: Settings) -> Container:
         sessions=session_store,
         registry=registry,
         drifts=DriftStore(database),
+        experiments=experiment_store,
         job_store=job_store,
         jobs=jobs,
         webhooks=webhooks,

@@ -18,6 +18,7 @@ from app.services.lessons import Learned
 from app.services.webhooks import Webhooks
 from app.stores.accounts import Users
 from app.stores.drifts import DriftStore
+from app.stores.experiments import ExperimentStore
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning.drift import Drift
@@ -45,6 +46,7 @@ class Retraining:
         sessions: SessionStore,
         registry: ModelRegistry,
         drifts: DriftStore,
+        experiments: ExperimentStore,
         job_store: JobStore,
         jobs: Jobs,
         webhooks: Webhooks,
@@ -55,6 +57,7 @@ class Retraining:
         self._sessions = sessions
         self._registry = registry
         self._drifts = drifts
+        self._experiments = experiments
         self._job_store = job_store
         self._jobs = jobs
         self._webhooks = webhooks
@@ -89,6 +92,8 @@ class Retraining:
         """Starts the retraining that a lineage's drift calls for; None where there is none to be started."""
         lineage, version = self._registry.find_lineage(key), self._registry.find_active(key)
         if lineage is None or version is None or lineage.drift is None or lineage.drift.job_id:
+            return None
+        if self._experiments.find_running(key.id):  # its two sides are being compared already
             return None
         drift = lineage.drift
         recent = sessions_since(drift, version)

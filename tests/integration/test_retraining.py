@@ -26,6 +26,7 @@ from app.domain import (
     utc_now,
 )
 from app.errors import LineageChanged, LineageNotFound
+from app.experiment import ExperimentRequest
 from app.mongo import in_transaction
 from app.services import challenges, retraining
 from app.services.challenges import Verdict
@@ -387,3 +388,16 @@ def test_a_young_lineage_adapts_without_a_retraining(
     note(container, lineage[1])
     assert container.retraining.consider(KEY) is None
     assert retrainings(container) == ()
+
+
+def test_a_drift_waits_while_a_live_experiment_compares_two_versions(
+    container: Container, lineage: list[Session]
+) -> None:
+    older, newer = container.models.history(DRIVER, TRACK, KEY.model_type)
+    container.experiments.start(DRIVER, newer.id, ExperimentRequest(challenger_id=older.id, share=0.5))
+    note(container, lineage[1])
+    assert container.retraining.consider(KEY) is None
+    container.experiments.stop(DRIVER, newer.id)
+    job = container.retraining.consider(KEY)
+    assert job is not None
+    assert retrainings(container) == (job,)
