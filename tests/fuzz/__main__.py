@@ -190,7 +190,9 @@ def report(findings: Findings, seconds: float) -> None:
         click.echo(f"\nFAILED {label}: {check}\n{text}")
     for error in findings.errors:
         click.echo(f"\nERROR {error}")
-    click.echo(f"\n{findings.cases} cases in {seconds:.0f} s, {len(findings.failures)} failures")
+    failed = len(findings.failures) + len(findings.errors)
+    click.echo(f"\n{findings.cases} cases in {seconds:.0f} s")
+    click.echo(f"{findings.cases - failed} passed, {failed} failed")
 
 
 @click.command()
