@@ -59,7 +59,7 @@ class Moments:
             known=known,
             last_split=splits[np.arange(len(rows)), known[:, 0]],
             marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1),
-            facts=np.array([facts_of(x) for x in rows]),
+            facts=np.array([_facts(x) for x in rows]),
         )
 
     @classmethod
@@ -105,6 +105,8 @@ class LapHistory:
         Shape (laps,), how many laps came after.
     shaped
         Shape (laps,), whether more is known of the lap than its time.
+    all_shaped
+        Whether that is so of every lap.
     facts
         Shape (5, laps), in the order of `FACTS`.
     situations
@@ -129,6 +131,7 @@ class LapHistory:
         keep = slice(-self.size, None)
         self.lap_time, self.number = lap_time[keep], number[keep]
         self.shaped, self.facts = shaped[keep], facts[:, keep]
+        self.all_shaped = bool(self.shaped.all())
         self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
         self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
@@ -236,17 +239,19 @@ def is_shaped(x: Features) -> bool:
 
 def facts_of(x: Features) -> Floats:
     """What holds for a whole lap, as numbers in the order of `FACTS`; NaN where it is not known."""
+    return np.array(_facts(x))
+
+
+def _facts(x: Features) -> list[float]:
     compound = x.get("compound")
     previous = x["recent_laps"][-1] if x.get("recent_laps") else x.get("previous_lap", math.nan)
-    return np.array(
-        [
-            x.get("outing", NO_OUTING),
-            x.get("tyre_life", math.nan),
-            x.get("outing_lap", math.nan),
-            math.log(previous) if previous != 0 else _NO_LAP_BEFORE,
-            0.0 if compound is None else float(zlib.crc32(str(compound).encode())),
-        ]
-    )
+    return [
+        x.get("outing", NO_OUTING),
+        x.get("tyre_life", math.nan),
+        x.get("outing_lap", math.nan),
+        math.log(previous) if previous != 0 else _NO_LAP_BEFORE,
+        0.0 if compound is None else float(zlib.crc32(str(compound).encode())),
+    ]
 
 
 def trace_of(x: Features, lap_time: float) -> Floats:

@@ -23,8 +23,11 @@ FAR = 1e9  # in place of a distance that is not known
 ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one had no lap before
 FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
 SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
+_BLOCK = 8
 CLUES = 5
 CLUE_LIMIT = 3.0
+_PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
+_KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
 KINDS = (*_SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
 TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
@@ -81,8 +84,9 @@ class Past:
             last.sum(axis=1) / last.shape[1],
         )
         clues[2:] += now.elapsed - answers
-        clues /= ((percent,), (20,), (percent,), (percent,), (percent,))
-        clues[1, (now.position == 0) | np.isnan(clues[1])] = 0.0
+        clues /= percent * _PERCENT + _KMH
+        here = clues[1]
+        here[(now.position == 0) | (here != here)] = 0.0
         return np.minimum(np.maximum(clues, -CLUE_LIMIT, out=clues), CLUE_LIMIT, out=clues).T
 
     def weights(self, theta: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:

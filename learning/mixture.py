@@ -18,6 +18,7 @@ from learning.likeness import Past, limit
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
 _RECENT_OF = operator.methodcaller("get", "recent_laps")
+_TOGETHER = 32  # points of one mark: more would make BLAS start threads, which cost more than they bring
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -166,13 +167,19 @@ class ExpertMixture(base.Regressor):
         self, marks: NDArray[np.intp], past: Past, weights: NDArray[Any], answers: Floats
     ) -> Floats:
         """What to add to the mixture's answers, in seconds."""
-        shares = (past.clues(weights, answers) * self._correction.coefficients[marks]).sum(axis=1)
-        shares = np.minimum(np.maximum(shares, -self.correction), self.correction)
-        return np.asarray(past.best * shares)
+        clues = past.clues(weights, answers)
+        shares: Floats = (clues * self._correction.coefficients[marks]).sum(axis=1)
+        np.minimum(np.maximum(shares, -self.correction, out=shares), self.correction, out=shares)
+        shares *= past.best
+        return shares
 
     def _mixed(self, marks: NDArray[np.intp], past: Past) -> NDArray[np.float32]:
         """Shape (m, laps): what each lap counts, by the experts that speak at each mark."""
-        bounds = [0, *(np.flatnonzero(marks[1:] != marks[:-1]) + 1).tolist(), len(marks)]
+        bounds = [0, len(marks)]
+        if len(marks) > 1:
+            cut = marks[1:] != marks[:-1]
+            cut[_TOGETHER - 1 :: _TOGETHER] = True
+            bounds[1:1] = (np.flatnonzero(cut) + 1).tolist()
         mixed = np.empty((len(marks), len(past.history)), dtype=np.float32)
         for first, end in itertools.pairwise(bounds):
             mark = marks[first]
@@ -206,7 +213,7 @@ def _by_recent(rows: Sequence[Features], facts: Floats) -> dict[tuple[tuple[floa
 
 def _with_shape(history: LapHistory, mark: int) -> LapHistory:
     """Past the start of a lap, the laps of which more is known than their time, if there are any."""
-    if mark == 0 or history.shaped.all() or not history.shaped.any():
+    if mark == 0 or history.all_shaped or not history.shaped.any():
         return history
     return history.only(history.shaped)
 
