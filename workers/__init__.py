@@ -1,16 +1,18 @@
 """The Celery app; `celery -A workers worker` and `celery -A workers beat` find it here."""
 
+import os
 from functools import cache
 from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_init
+from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
 
 from app.logs import configure
 from app.settings import Settings
 from app.stores import job_status
 
+NICER = 10
 COURIER = "courier@"  # how the name of the worker that sends notifications begins
 
 celery = Celery("lapwise", include=["workers.tasks"])
@@ -27,6 +29,12 @@ def _load_core(sender: Any, **_: object) -> None:
     """Before the fork, so that children share the memory; only workers that train need the learning core."""
     if not sender.hostname.startswith(COURIER):
         import_module("app.container")
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _let_others_first(**_: object) -> None:
+    """Training may take a little longer; whoever waits for an answer on the same machine may not."""
+    os.nice(NICER)
 
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]
