@@ -31,8 +31,8 @@ lint: $(STAMP) ## check style, types and imports
 bench: $(STAMP) ## measure the time from upload to active version, and memory
 	@exec $(BIN)/python -m bench
 
-fuzz: $(STAMP) ## ask every operation of the API thousands of odd things, for three minutes
-	@exec $(BIN)/python -m tests.fuzz
+fuzz: $(STAMP) ## ask the API thousands of odd things for three minutes; SEED=number repeats a run
+	@exec $(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
 bench-learning: $(STAMP) ## compare the lap-time algorithms; SESSIONS=folder plays your files
 	@exec $(BIN)/python -m bench.learning $(SESSIONS)
