@@ -297,7 +297,10 @@ class Lineage:
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """One immutable trained model of a lineage; `session_ids` are all it and its ancestors learned."""
+    """One immutable trained model of a lineage; `session_ids` are all it and its ancestors learned.
+
+    `format` is of its pickle; `unreadable` says why its binary could not be read when that was last tried.
+    """
 
     id: str
     user_id: str
@@ -321,6 +324,8 @@ class Version:
     job_id: str | None
     created_at: datetime
     updated_at: datetime
+    format: int = 1
+    unreadable: str | None = None
 
 
 def next_version(newest: str | None, *, from_scratch: bool) -> str:

@@ -159,6 +159,12 @@ class LineageChanged(Conflict):
     code = "lineage_changed"
 
 
+class ModelUnreadable(Conflict):
+    """This version cannot be read any more; activate another, or train the model again from its sessions."""
+
+    code = "model_unreadable"
+
+
 class TooManyShares(Conflict):
     """This model is shared with as many drivers as it can be; revoke a share first."""
 

@@ -11,6 +11,7 @@ from learning.model import RacingModel
 from models_store.artifacts import Artifacts
 from models_store.bundle import Bundle, Exported, pack, refused, unpack
 from models_store.codec import Artifact, Owner, check, decode, signed_for
+from models_store.readability import unreadable
 from models_store.store import artifact_of, owner_of
 
 
@@ -37,11 +38,14 @@ class Bundles:
         ------
         ModelNotFound
             It was removed meanwhile.
-        ArtifactRefused
+        ModelUnreadable
             What is stored is not what was signed: it must not be signed anew.
         """
-        artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
-        check(artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes)
+        try:
+            artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
+            check(artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes)
+        except ArtifactRefused as exc:
+            raise unreadable(version, exc) from exc
         pack(Bundle(exported=_exported(version), artifact=artifact), file, key=self._key)
 
     def read(self, file: IO[bytes]) -> tuple[Bundle, RacingModel[Any]]:

@@ -11,15 +11,16 @@ from copyreg import clear_extension_cache
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 import structlog
 import zstandard
 
 from app.errors import ArtifactRefused, TooLarge
+from models_store import formats
 from models_store.allowed import ALLOWED
 
-FORMAT = "lapwise-model-1"
+KIND = "lapwise-model"  # what is signed begins with it, and with the format's number
 _PICKLE_PROTOCOL = 5
 _ZSTD_LEVEL = 6
 log = structlog.get_logger()
@@ -43,6 +44,7 @@ class Artifact:
     sha256: str  # of the data
     hmac: str
     river_version: str
+    format: int = 1  # of binaries from before it was written down
 
 
 def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
@@ -62,17 +64,18 @@ def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
     pickled = pickle.dumps(model, protocol=_PICKLE_PROTOCOL)
     if len(pickled) > max_size:
         raise TooLarge(f"the model has grown to {len(pickled)} bytes, more than {max_size}")
-    _unpickled(pickled)
+    _unpickled(pickled, formats.CURRENT)
     data = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(pickled)
-    sha256, river_version = hashlib.sha256(data).hexdigest(), version("river")
-    return Artifact(
+    artifact = Artifact(
         data=data,
         size=len(pickled),
         compressed_size=len(data),
-        sha256=sha256,
-        hmac=_signature(key, owner, sha256, len(pickled), river_version),
-        river_version=river_version,
+        sha256=hashlib.sha256(data).hexdigest(),
+        hmac="",
+        river_version=version("river"),
+        format=formats.CURRENT,
     )
+    return signed_for(artifact, owner, key=key)
 
 
 def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: int) -> Any:
@@ -92,7 +95,8 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
     """
     try:
         check(artifact, owner=owner, keys=keys, max_size=max_size)
-        return _unpickled(_decompressed(artifact))
+        formats.check(artifact.format)
+        return _unpickled(_decompressed(artifact), artifact.format)
     except ArtifactRefused as exc:
         log.warning("artifact_refused", model_id=owner.model_id, reason=exc.message)
         raise
@@ -112,20 +116,20 @@ def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: 
         raise ArtifactRefused(f"its {artifact.size} bytes are not between 1 and {max_size}")
     if hashlib.sha256(artifact.data).hexdigest() != artifact.sha256:
         raise ArtifactRefused("its digest is not the declared one")
-    signed = (_signature(key, owner, artifact.sha256, artifact.size, artifact.river_version) for key in keys)
+    signed = (_signature(artifact, owner, key) for key in keys)
     if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
         raise ArtifactRefused("it is not signed for this version with a key of this platform")
 
 
 def signed_for(artifact: Artifact, owner: Owner, *, key: bytes) -> Artifact:
     """The same binary for another owner; only for one that `decode` has just opened."""
-    signature = _signature(key, owner, artifact.sha256, artifact.size, artifact.river_version)
-    return replace(artifact, hmac=signature)
+    return replace(artifact, hmac=_signature(artifact, owner, key))
 
 
-def _signature(key: bytes, owner: Owner, sha256: str, size: int, river_version: str) -> str:
+def _signature(artifact: Artifact, owner: Owner, key: bytes) -> str:
     # JSON, so that no two different sets of values make the same text
-    context = json.dumps([FORMAT, owner.user_id, owner.model_id, sha256, size, river_version])
+    described = [artifact.sha256, artifact.size, artifact.river_version]
+    context = json.dumps([f"{KIND}-{artifact.format}", owner.user_id, owner.model_id, *described])
     return hmac.new(key, context.encode(), hashlib.sha256).hexdigest()
 
 
@@ -139,24 +143,29 @@ def _decompressed(artifact: Artifact) -> bytes:
         raise ArtifactRefused(f"it cannot be decompressed: {exc}") from exc
 
 
-def _unpickled(pickled: bytes) -> Any:
+def _unpickled(pickled: bytes, number: int) -> Any:
     clear_extension_cache()  # else extension codes could name objects without asking find_class
     try:
         with _collector_paused:
-            return _Unpickler(io.BytesIO(pickled), fix_imports=False).load()
+            return formats.upgraded(_Unpickler(io.BytesIO(pickled), number).load(), number)
     except ArtifactRefused:
         raise
-    except Exception as exc:  # a malformed pickle, or a class's own __setstate__, may raise anything
+    except Exception as exc:  # a malformed pickle, __setstate__ or an upgrade may raise anything
         raise ArtifactRefused(f"it cannot be unpickled: {type(exc).__name__}: {exc}") from exc
 
 
 class _Unpickler(pickle.Unpickler):
     """Finds the exact names of the allow-list and nothing else; persistent ids are refused by its base."""
 
+    def __init__(self, pickled: IO[bytes], number: int) -> None:
+        super().__init__(pickled, fix_imports=False)
+        self._format = number
+
     def find_class(self, module: str, name: str, /) -> Any:
-        if (module, name) not in ALLOWED:
+        found = formats.today((module, name), self._format)
+        if found not in ALLOWED:
             raise ArtifactRefused(f"it names {module}.{name}, which no model needs")
-        return super().find_class(module, name)
+        return super().find_class(*found)
 
 
 class _CollectorPause:

@@ -8,11 +8,13 @@ from typing import Any
 from pymongo.database import Database
 
 from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
+from app.errors import ArtifactRefused
 from app.mongo import Document
 from learning.model import RacingModel
 from models_store.artifacts import Artifacts
 from models_store.cache import ModelCache
 from models_store.codec import Artifact, Owner, decode, encode
+from models_store.readability import Readability, unreadable
 from models_store.registry import ModelRegistry
 
 
@@ -53,6 +55,7 @@ class ModelStore:
         max_bytes: int,
     ) -> None:
         self._artifacts = Artifacts(database)
+        self._readability = Readability(database)
         self._registry = registry
         self._cache = cache
         self._key = key
@@ -89,6 +92,7 @@ class ModelStore:
             compressed_size=artifact.compressed_size,
             sha256=artifact.sha256,
             hmac=artifact.hmac,
+            format=artifact.format,
             training_duration=training.duration,
             job_id=training.job.id,
             created_at=now,
@@ -106,7 +110,7 @@ class ModelStore:
         ------
         ModelNotFound
             The version was removed meanwhile.
-        ArtifactRefused
+        ModelUnreadable
         """
         loaded: RacingModel[Any] = self._cache.get(
             version.id, lambda: self.load_copy(version), size=version.model_size
@@ -120,12 +124,18 @@ class ModelStore:
         ------
         ModelNotFound
             The version was removed meanwhile.
-        ArtifactRefused
+        ModelUnreadable
+            Also noted with the version, for operators to see.
         """
-        artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
-        model: RacingModel[Any] = decode(
-            artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes
-        )
+        try:
+            artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
+            model: RacingModel[Any] = decode(
+                artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes
+            )
+        except ArtifactRefused as exc:
+            self._readability.note(version, exc.message)
+            raise unreadable(version, exc) from exc
+        self._readability.note(version, None)
         return model
 
     def remove(self, user_id: str, model_id: str) -> None:
@@ -147,6 +157,10 @@ class ModelStore:
         """Removes binaries that no version refers to; how many. See `Artifacts.sweep`."""
         return self._artifacts.sweep(older_than)
 
+    def count_unreadable(self) -> int:
+        """See `Readability.count`."""
+        return self._readability.count()
+
     def _remove_binary(self, model_id: str) -> None:
         self._artifacts.remove(model_id)
         self._cache.drop(model_id)
@@ -161,6 +175,7 @@ def artifact_of(version: Version, data: bytes) -> Artifact:
         sha256=version.sha256,
         hmac=version.hmac,
         river_version=version.model_metadata["riverVersion"],
+        format=version.format,
     )
 
 

@@ -22,6 +22,9 @@ class HealthSchema(CamelSchema):
 
 class ReadinessSchema(HealthSchema):
     checks = fields.Dict(required=True, metadata={"example": {"mongo": True, "redis": True, "worker": True}})
+    unreadable_models = fields.Integer(
+        required=True, metadata={"example": 0, "description": "versions that `lapwise verify` tells of"}
+    )
 
 
 @bp.operation("GET", "/healthz", answer=HealthSchema, shows="nothing")
@@ -37,7 +40,8 @@ def readyz() -> dict[str, object]:
     missing = [name for name, answers in checks.items() if not answers]
     if missing:
         raise Unavailable(f"not ready: {', '.join(missing)}", missing=missing, checks=checks)
-    return {"status": "ready", "checks": checks}
+    unreadable = services().platform.count_unreadable()
+    return {"status": "ready", "checks": checks, "unreadable_models": unreadable}
 
 
 @bp.operation("GET", "/metrics", content_type="text/plain", shows="nothing")

@@ -35,7 +35,7 @@ class Metrics:
     """Figures for Prometheus, of this process or, where prometheus_client is told a folder, of all."""
 
     def __init__(self, platform: Platform) -> None:
-        self._jobs = _JobCounts(platform)
+        self._counts = _Counts(platform)
         self._registry = CollectorRegistry()
         labels = ("method", "rule", "status")
         self._requests = Counter("lapwise_requests", "Requests answered.", labels, registry=self._registry)
@@ -68,13 +68,13 @@ class Metrics:
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # prometheus_client's own variable, read at its import
             requests = CollectorRegistry()
             MultiProcessCollector(requests)  # type: ignore[no-untyped-call]
-        jobs = CollectorRegistry()
-        jobs.register(self._jobs)
-        return generate_latest(requests) + generate_latest(jobs)
+        counts = CollectorRegistry()
+        counts.register(self._counts)
+        return generate_latest(requests) + generate_latest(counts)
 
 
-class _JobCounts(Collector):
-    """Jobs by status, counted when asked for."""
+class _Counts(Collector):
+    """Jobs by status and unreadable models, counted when asked for."""
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
@@ -83,13 +83,15 @@ class _JobCounts(Collector):
         return []  # so that registering counts nothing
 
     def collect(self) -> Iterator[Metric]:
-        gauge = GaugeMetricFamily("lapwise_jobs", "Jobs by status.", labels=("status",))
+        jobs = GaugeMetricFamily("lapwise_jobs", "Jobs by status.", labels=("status",))
+        models = GaugeMetricFamily("lapwise_unreadable_models", "Versions that cannot be read.")
         try:
             for status, count in self._platform.job_counts().items():
-                gauge.add_metric([status], count)
+                jobs.add_metric([status], count)
+            models.add_metric([], self._platform.count_unreadable())
         except Unavailable as exc:  # the other figures matter most when a dependency is down
-            log.warning("jobs_not_counted", error=str(exc))
-        yield gauge
+            log.warning("not_counted", error=str(exc))
+        yield from (jobs, models)
 
 
 def init_observe(app: Flask, metrics: Metrics) -> None:

@@ -51,7 +51,7 @@ class Exchange:
 
         Raises
         ------
-        ModelNotFound, ArtifactRefused
+        ModelNotFound, ModelUnreadable
         """
         version = self._registry.get_version(user_id, model_id)
         self._bundles.write(version, file)
@@ -62,7 +62,7 @@ class Exchange:
 
         Raises
         ------
-        ModelNotFound, ArtifactRefused
+        ModelNotFound, ModelUnreadable
         """
         version = self._registry.get_version(user_id, model_id)
         model = self._models.load(version)
@@ -85,7 +85,7 @@ class Exchange:
 
         Raises
         ------
-        ModelNotFound, ArtifactRefused
+        ModelNotFound, ModelUnreadable
         learning.errors.ExportNotSupported, learning.errors.InvalidInput
         """
         version = self._registry.get_version(user_id, model_id)
@@ -158,6 +158,7 @@ class Exchange:
             compressed_size=artifact.compressed_size,
             sha256=artifact.sha256,
             hmac=artifact.hmac,
+            format=artifact.format,
             training_duration=exported.training_duration,
             job_id=None,
             created_at=now,

@@ -110,6 +110,10 @@ class Platform:
             "worker": redis and self._status.worker_answered_lately(),
         }
 
+    def count_unreadable(self) -> int:
+        """How many versions cannot be read; predictions by them are refused, everything else goes on."""
+        return self._models.count_unreadable()
+
     def job_counts(self) -> dict[str, int]:
         return self._jobs.counts()
 

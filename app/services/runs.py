@@ -5,7 +5,6 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
-from typing import Any
 
 import structlog
 from pymongo.client_session import ClientSession
@@ -22,6 +21,7 @@ from app.errors import (
 )
 from app.services.attempts import described, retry_delay
 from app.services.challenges import Challenges
+from app.services.ground import ground_of, split
 from app.services.lessons import Learned, Lessons
 from app.services.measuring import Measuring
 from app.services.retraining import Retraining
@@ -31,8 +31,6 @@ from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
 from learning.errors import LearningError, NothingToLearn
-from learning.model import RacingModel
-from learning.zoo import create_model
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore, Training
 
@@ -108,14 +106,15 @@ class Runs:
         key = key_of(job)
         lineage = self._registry.find_lineage(key)
         base = self._base(job, lineage)
-        trial = self._trials.find(base)
-        skipped, wanted = _split(job, base)
+        skipped, wanted = split(job, base)
         if base and not wanted:
             return self._nothing_new(job, base, Learned(reports={}, skipped=skipped))
-        model = self._models.load_copy(base) if base else self._fresh_model(job)
-        sessions = self._lessons.find(job, wanted)
+        ground = ground_of(job, base, self._models.load_copy)
+        model, base = ground.model, ground.base
+        trial = self._trials.find(base)
+        sessions = self._lessons.find(job, ground.wanted)
         steps = self._lessons.steps(job, sessions, passes=PASSES if trial else 1)
-        learned = self._lessons.learn(steps, model, sessions, wanted, skipped)
+        learned = self._lessons.learn(steps, model, sessions, ground.wanted, ground.skipped)
         job = steps.job
         if not learned.reports:
             return self._nothing_learned(job, base, learned)
@@ -136,7 +135,7 @@ class Runs:
             ),
         )
         revision = lineage.revision if lineage else 0
-        return self._commit(steps.job, version, learned, grown, expected_revision=revision)
+        return self._commit(steps.job, ground.told(version), learned, grown, expected_revision=revision)
 
     def _base(self, job: Job, lineage: Lineage | None) -> Version | None:
         """The version to grow from; None starts from scratch. An automatic job grows the active one."""
@@ -150,11 +149,6 @@ class Runs:
             raise ModelNotFound(
                 "the version this job was to grow was removed; ask again with another one", modelId=base_id
             ) from exc
-
-    def _fresh_model(self, job: Job) -> RacingModel[Any]:
-        return create_model(
-            job.model_type, job.parameters.get("algorithm"), job.parameters.get("hyperparameters") or {}
-        )
 
     def _nothing_learned(self, job: Job, base: Version | None, learned: Learned) -> Job:
         if base and learned.skipped and not learned.unusable:
@@ -175,7 +169,8 @@ class Runs:
 
         def write(tx: ClientSession) -> Job:
             added = self._add(version, grown, expected_revision, tx)
-            if job.automatic or version.parent_id:
+            rebuilt = "rebuilt" in version.model_metadata  # its drifts are old ones
+            if (job.automatic and not rebuilt) or version.parent_id:
                 self._retraining.note(version, learned, tx=tx)
             return self._succeed(job, version, learned, added, tx=tx)
 
@@ -211,11 +206,13 @@ class Runs:
         *,
         tx: ClientSession,
     ) -> Job:
+        rebuilt = version.model_metadata.get("rebuilt")
         result = {
             "modelId": version.id,
             "modelVersion": version.model_version,
             "metrics": dict(version.model_metadata["performanceMetrics"]),
             **learned.as_dict(),
+            **({"rebuilt": rebuilt} if rebuilt and learned.reports else {}),
             **({"experiment": grown.as_dict()} if grown else {}),
         }
         return self._jobs.succeed(
@@ -241,10 +238,3 @@ class Runs:
             return  # the sweeps see to both once MongoDB is back
         if waiting not in (None, job.id):
             self._queue.send(waiting)
-
-
-def _split(job: Job, base: Version | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The job's sessions that the base has learned, and those it has not."""
-    known = set(base.training_session_ids) if base else set()
-    skipped = tuple(session_id for session_id in job.session_ids if session_id in known)
-    return skipped, tuple(session_id for session_id in job.session_ids if session_id not in known)

@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Version, new_id, utc_now
-from app.errors import ArtifactRefused, LineageChanged, ModelNotFound, Unavailable
+from app.errors import ArtifactRefused, LineageChanged, ModelNotFound, ModelUnreadable, Unavailable
 from app.local.probes import free_port
 from app.mongo import Client, Document, in_transaction
 from learning.laps import Lap, SessionLaps
@@ -85,7 +85,7 @@ def test_a_document_has_exactly_the_fields_of_the_contract(add: Add, database: D
         " modelMetadata trainingSessionIds validationResults featureImportance modelSize compressedSize"
         " sha256 trainingDuration createdAt updatedAt"
     ).split()
-    assert set(document) == {*contract, "hmac", "jobId", "activatedAt"}
+    assert set(document) == {*contract, "hmac", "format", "unreadable", "jobId", "activatedAt"}
     assert document["_id"] == new.id
     assert document["modelType"] == "lap_time_prediction"
 
@@ -474,9 +474,9 @@ def test_binaries_swapped_between_versions_or_drivers_are_refused(
         compressed_size=own.compressed_size,
         model_size=own.model_size,
     )
-    with pytest.raises(ArtifactRefused, match="not signed for this version"):
+    with pytest.raises(ModelUnreadable, match="not signed for this version"):
         store.load(described_alike)
-    with pytest.raises(ArtifactRefused, match="not signed for this version"):
+    with pytest.raises(ModelUnreadable, match="not signed for this version"):
         store.load(replace(described_alike, user_id=DRIVER))
 
 
@@ -489,7 +489,7 @@ def test_a_binary_altered_in_the_database_is_refused(
     altered = bytearray(chunk["data"])
     altered[100] ^= 1
     database["models.chunks"].update_one({"_id": chunk["_id"]}, {"$set": {"data": bytes(altered)}})
-    with pytest.raises(ArtifactRefused, match="digest"):
+    with pytest.raises(ModelUnreadable, match="digest"):
         store.load(made)
 
 

@@ -124,6 +124,7 @@ def test_an_unknown_address_and_a_malformed_id_are_not_found(driver: FlaskClient
         (errors.InvalidCredentials, 401),
         (errors.TokenExpired, 401),
         (errors.Unavailable, 503),
+        (errors.ModelUnreadable, 409),
         (errors.ArtifactRefused, 500),
         (learning_errors.UnknownFormat, 415),
         (learning_errors.TelemetryTooLarge, 413),

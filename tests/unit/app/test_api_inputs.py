@@ -512,7 +512,7 @@ def test_a_bad_time_for_usage_is_named(driver: FlaskClient, query: str, field: s
 
 
 def test_predictions_are_counted_for_prometheus_by_type() -> None:
-    metrics = Metrics(SimpleNamespace(job_counts=dict))  # type: ignore[arg-type]
+    metrics = Metrics(SimpleNamespace(job_counts=dict, count_unreadable=int))  # type: ignore[arg-type]
     for rows in (1, 30):
         metrics.predicted(
             Predicted(
@@ -562,11 +562,14 @@ def test_what_is_not_ready_is_named(stranger: FlaskClient, services: SimpleNames
     assert answer.status_code == 503
     assert answer.json["error"]["details"] == {"missing": ["worker"], "checks": checks}  # type: ignore[index]
     services.platform.readiness = Recorder({"mongo": True})
-    assert stranger.get("/readyz").json == {"status": "ready", "checks": {"mongo": True}}
+    services.platform.count_unreadable = Recorder(3)
+    ready = {"status": "ready", "checks": {"mongo": True}, "unreadableModels": 3}
+    assert stranger.get("/readyz").json == ready
 
 
 def test_requests_are_counted_by_route_and_jobs_by_status(services: Any) -> None:
     services.platform.job_counts = Recorder({"queued": 4})
+    services.platform.count_unreadable = Recorder(2)
     stranger = create_app(container=services).test_client()
     stranger.get(f"/jobs/{ID}")
     stranger.get("/made-up-address")
@@ -574,4 +577,5 @@ def test_requests_are_counted_by_route_and_jobs_by_status(services: Any) -> None
     assert 'lapwise_requests_total{method="GET",rule="/jobs/<id:id>",status="401"} 1.0' in figures
     assert 'lapwise_requests_total{method="",rule="",status="404"} 1.0' in figures
     assert 'lapwise_jobs{status="queued"} 4.0' in figures
+    assert "lapwise_unreadable_models 2.0" in figures
     assert "made-up" not in figures

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from app.domain import new_id
 from app.errors import ArtifactRefused, TooLarge
 from models_store import codec
-from models_store.codec import FORMAT, Artifact, Owner, decode, encode
+from models_store.codec import KIND, Artifact, Owner, decode, encode
 
 KEY = b"the key of the tests"
 OWNER = Owner(user_id=new_id(), model_id=new_id())
@@ -41,7 +41,7 @@ def load(artifact: Artifact, *, owner: Owner = OWNER, keys: tuple[bytes, ...] = 
 def sealed(data: bytes, *, size: int) -> Artifact:
     """Any bytes, rightly signed: what somebody who has the key could store."""
     sha256 = hashlib.sha256(data).hexdigest()
-    context = json.dumps([FORMAT, OWNER.user_id, OWNER.model_id, sha256, size, version("river")])
+    context = json.dumps([f"{KIND}-1", OWNER.user_id, OWNER.model_id, sha256, size, version("river")])
     return Artifact(
         data=data,
         size=size,
