@@ -1,10 +1,12 @@
 """GridFS buckets whose files each belong to the document of the same id in another collection."""
 
+import hashlib
 from datetime import datetime
 from typing import BinaryIO
 
 from bson import ObjectId
 from gridfs import GridFSBucket, NoFile
+from gridfs.errors import CorruptGridFile
 from pymongo.database import Database
 
 from app.mongo import MAJORITY, Document, errors_translated
@@ -37,6 +39,18 @@ class Bucket:
                 return self._files.open_download_stream(file_id).read()
             except NoFile:
                 return None
+
+    def digest(self, file_id: str) -> str | None:
+        """The SHA-256 of the file, read bit by bit; None where there is none, or a part of it is missing."""
+        digest = hashlib.sha256()
+        with errors_translated():
+            try:
+                stream = self._files.open_download_stream(file_id)
+                while part := stream.readchunk():
+                    digest.update(part)
+            except (NoFile, CorruptGridFile):
+                return None
+        return digest.hexdigest()
 
     def remove(self, file_id: str) -> None:
         """Removes the file, or what an earlier removal or a broken-off upload left of it."""

@@ -12,6 +12,7 @@ from app.commands.account import login, logout
 from app.commands.models import models, predict, train
 from app.commands.sessions import jobs, sessions, upload
 from app.errors import LapwiseError
+from app.operations import backup, restore, verify
 from app.settings import LocalSettings, Settings
 from learning.errors import LearningError
 
@@ -91,14 +92,15 @@ def simulate(out: Path, drivers: int, sessions: int, laps: int, seed: int) -> No
 def doctor() -> None:
     """Show what this machine has for the platform, and what is missing."""
     from app.local.doctor import examine
+    from app.operations import examine_models
 
-    findings = examine(os.environ)
+    findings = [*examine(os.environ), *examine_models(os.environ)]
     for finding in findings:
         click.echo(f"{'ok  ' if finding.is_good else 'FAIL'} {finding.about}: {finding.text}")
     sys.exit(0 if all(finding.is_good for finding in findings) else 1)
 
 
-for command in (login, logout, upload, sessions, jobs, train, predict, models):
+for command in (login, logout, upload, sessions, jobs, train, predict, models, backup, restore, verify):
     cli.add_command(command)
 
 

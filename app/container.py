@@ -12,6 +12,7 @@ from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
 from app.services.automatic import AutomaticJobs
+from app.services.backups import Backups
 from app.services.challenges import Challenges
 from app.services.events import Events
 from app.services.exchange import Exchange
@@ -80,6 +81,7 @@ class Container:
     analytics: Analytics
     runs: Runs
     platform: Platform
+    backups: Backups
     mongo_client: mongo.Client = field(repr=False)
     redis: Redis = field(repr=False)
 
@@ -288,5 +290,13 @@ def build_container(settings: Settings) -> Container:
             each_sweep=(accounts.resume_removal, experiments.end_overdue, webhooks.wake_if_due),
             each_tidy={"versions": retention.prune, "shares": sharing.sweep},
             attempts=settings.job_attempts,
+        ),
+        backups=Backups(
+            client=client,
+            database=database,
+            sessions=session_store,
+            models=models,
+            status=status,
+            keys=[settings.model_key.encode()],
         ),
     )

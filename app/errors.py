@@ -285,6 +285,30 @@ class ArtifactRefused(LapwiseError):
     code = "artifact_refused"
 
 
+class BackupRefused(LapwiseError):
+    """This file is not a backup that can be restored here."""
+
+    code = "backup_refused"
+
+
+class BackupFailed(LapwiseError):
+    """The backup could not be written; there is no file."""
+
+    code = "backup_failed"
+
+
+class RestoreRefused(LapwiseError):
+    """The database is not one to restore into."""
+
+    code = "restore_refused"
+
+
+class RestoreUnfinished(LapwiseError):
+    """Restoring this database was cut off; run `lapwise restore` again, it starts over."""
+
+    code = "restore_unfinished"
+
+
 class SettingMissing(LapwiseError):
     """A required setting is missing."""
 

@@ -1,10 +1,12 @@
 """Notes which versions' binaries cannot be read, so that operators learn of it and drivers of what to do."""
 
+from collections.abc import Iterator
+
 from pymongo.database import Database
 
 from app.domain import Version
 from app.errors import ArtifactRefused, ModelUnreadable
-from app.mongo import Document, errors_translated
+from app.mongo import Document, errors_translated, from_document
 from models_store import formats
 
 
@@ -13,6 +15,12 @@ class Readability:
 
     def __init__(self, database: Database[Document]) -> None:
         self._versions = database["aimodels"]
+
+    def every(self) -> Iterator[Version]:
+        """The versions of all drivers, for operators."""
+        with errors_translated():
+            for document in self._versions.find({}):
+                yield from_document(Version, document)
 
     def note(self, version: Version, reason: str | None) -> None:
         """Notes why a version's binary cannot be read, or that it can be again."""

@@ -1,6 +1,6 @@
 """Brings models to disk and back: what services use to make, load and remove the binaries of versions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -156,6 +156,10 @@ class ModelStore:
     def sweep(self, older_than: datetime) -> int:
         """Removes binaries that no version refers to; how many. See `Artifacts.sweep`."""
         return self._artifacts.sweep(older_than)
+
+    def every(self) -> Iterator[Version]:
+        """See `Readability.every`."""
+        return self._readability.every()
 
     def count_unreadable(self) -> int:
         """See `Readability.count`."""

@@ -43,6 +43,22 @@ def local_secrets(path: Path) -> dict[str, str]:
     return made
 
 
+def make_folders(folder: Path) -> None:
+    """Makes the data directory, for its owner only, and the folders in it.
+
+    Raises
+    ------
+    StartFailed
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        for name in ("run", "logs", "mongo", "redis"):
+            (folder / name).mkdir(exist_ok=True)
+    except OSError as exc:
+        raise StartFailed(f"LAPWISE_DATA_DIR cannot be used: {exc}") from exc
+
+
 @contextmanager
 def only_run(folder: Path, pause: Callable[[float], None]) -> Iterator[int]:
     """Makes this the data directory's only run, and gives the descriptor that proves it.

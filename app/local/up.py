@@ -11,7 +11,7 @@ from typing import Self
 
 from app.errors import StartFailed
 from app.local import probes, servers
-from app.local.files import local_secrets, only_run, write_private
+from app.local.files import local_secrets, make_folders, only_run, write_private
 from app.local.programs import SERVERS, Ports, all_programs, supervisor_config
 from app.local.supervisor import ProgramState, Supervisor
 from app.settings import PREFIX, LocalSettings, Settings
@@ -44,7 +44,7 @@ def up(settings: LocalSettings, environment: Mapping[str, str], say: Callable[[s
         It cannot start or cannot go on; everything has been stopped.
     """
     folder = settings.data_dir.resolve()
-    _make_folders(folder)
+    make_folders(folder)
     # A Unix socket's path holds 107 bytes, fewer than a deep data directory may need.
     with (
         _StopSignals() as signals,
@@ -205,16 +205,6 @@ class _Run:
             "pids": {name: _pids(self._states).get(name) for name in ALL_PROGRAMS},
         }
         write_private(self._folder / "endpoints.json", endpoints)
-
-
-def _make_folders(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for name in ("run", "logs", "mongo", "redis"):
-            (folder / name).mkdir(exist_ok=True)
-    except OSError as exc:
-        raise StartFailed(f"LAPWISE_DATA_DIR cannot be used: {exc}") from exc
 
 
 def _ports(settings: LocalSettings) -> Ports:

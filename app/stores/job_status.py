@@ -69,6 +69,13 @@ class JobStatusStore:
         with errors_translated():
             self._redis.set(EPOCH, "1")
 
+    def forget(self) -> None:
+        """Makes Redis know nothing of jobs, as if it had been emptied."""
+        with errors_translated():
+            for key in self._redis.scan_iter(_key("*"), count=1_000):
+                self._redis.delete(key)
+            self._redis.delete(EPOCH)
+
     def worker_seen(self) -> None:
         """Called by each worker at every heartbeat."""
         try:

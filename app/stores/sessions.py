@@ -1,6 +1,6 @@
 """Keeps racing sessions: the documents, and in GridFS the upload as it came and its laps."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -97,6 +97,18 @@ class SessionStore:
         which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
         found = self._sessions.find(which, {"laps": 0}, session=tx)
         return {document["_id"]: from_document(Session, document) for document in found}
+
+    def every(self) -> Iterator[Session]:
+        """The sessions of all drivers, for operators."""
+        with errors_translated():
+            for document in self._sessions.find({}, {"laps": 0}):
+                yield from_document(Session, document)
+
+    def problem(self, session: Session) -> str | None:
+        """What is wrong with a session's files, if anything."""
+        if self._telemetry.digest(session.id) != session.sha256:
+            return "its telemetry is not what was uploaded"
+        return None if self._laps.digest(session.id) else "its laps are missing"
 
     def page(self, user_id: str, track_name: str | None, limit: int, cursor: str | None) -> Page[Session]:
         """Newest first."""

@@ -22,16 +22,22 @@ Json = dict[str, Any]
 class Driver:
     """A driver with a new account, signed in."""
 
-    def __init__(self, container: Container, folder: Path, name: str) -> None:
+    def __init__(self, container: Container, folder: Path, name: str, *, is_known: bool = False) -> None:
         self.container = container
         self.folder = folder
+        self.name = name
         self.email = f"{name}@example.org"
         self.client: FlaskClient = create_app(container=container).test_client()
         login = {"email": self.email, "password": PASSWORD}
-        self.call("POST", "/auth/register", login | {"displayName": name.title()}, status=201)
+        if not is_known:
+            self.call("POST", "/auth/register", login | {"displayName": name.title()}, status=201)
         answer = self.call("POST", "/auth/login", login)
         self.id: str = answer["user"]["id"]
         self.client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {answer['accessToken']}"
+
+    def on(self, container: Container) -> "Driver":
+        """The same driver, signed in to another platform that has the account too."""
+        return Driver(container, self.folder, self.name, is_known=True)
 
     def ask(self, method: str, path: str, body: Json | None = None, **headers: str) -> TestResponse:
         return self.client.open(path, method=method, json=body, headers=headers)
