@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint bench bench-learning fuzz clean
+.PHONY: help demo up test test-external lint bench bench-learning fuzz clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -21,6 +21,9 @@ up: $(STAMP) ## run the platform here until Ctrl-C
 
 test: $(STAMP) ## run all tests, a file at a time on each core
 	@exec $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-external: $(STAMP) ## run the heart of the tests on Debian's redis-server, on RabbitMQ, and on MongoDB with TLS
+	@LAPWISE_TEST_EXTERNAL=$(or $(EXTERNAL),1) exec $(BIN)/pytest tests/e2e/external
 
 lint: $(STAMP) ## check style, types and imports
 	$(BIN)/ruff check .

@@ -4,15 +4,17 @@ import os
 from datetime import timedelta
 
 from app.settings import Settings
-from app.stores.queue import QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, transport_options
+from app.stores.queue import QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, broker_options
 
 _settings = Settings.from_environment()
 
 # Read when NumPy is loaded, which a worker does with its first job. Its children use the cores already.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-broker_url = _settings.queue_url
-broker_transport_options = transport_options(broker_url)
+_broker = broker_options(_settings.queue_url)
+broker_url = _broker["broker_url"]
+broker_use_ssl = _broker["broker_use_ssl"]
+broker_transport_options = _broker["broker_transport_options"]
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker outlives its broker, for as long as it takes
 

@@ -36,7 +36,7 @@ class ChildPlatform:
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str] | None = None) -> None:
         self.data_dir = data_dir
-        self._environment = dict(environment or {})
+        self.environment = dict(environment or {}) | {"LAPWISE_DATA_DIR": str(data_dir)}
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
@@ -67,11 +67,10 @@ class ChildPlatform:
             With what it printed last.
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        environment = os.environ | self._environment | {"LAPWISE_DATA_DIR": str(self.data_dir)}
         with (self.data_dir / "up.log").open("w") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "up"],
-                env=environment,
+                env=os.environ | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ from pathlib import Path
 from app.errors import LapwiseError
 from app.local import probes, servers
 from app.settings import PREFIX, LocalSettings, Settings
+from app.stores.queue import broker_answers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ def examine(environment: Mapping[str, str]) -> list[Finding]:
         Finding(about="Python", text=f"{platform.python_version()} in {sys.prefix} on {platform.platform()}"),
         _server("MongoDB", settings.mongo_url, probes.mongo_answers, servers.find_mongod),
         _server("Redis", settings.redis_url, probes.redis_answers, servers.find_redis),
+        *_broker(environment.get("LAPWISE_BROKER_URL", "").strip()),
         _port("PORT", settings.port),
         _port("FLOWER_PORT", settings.flower_port),
         Finding(about="data", text=str(settings.data_dir.resolve())),
@@ -52,6 +54,11 @@ def _server(
         return Finding(about=about, text=exc.message, is_good=False)
     said = "answers" if is_there else "does not answer"
     return Finding(about=about, text=f"the server that was set {said}", is_good=is_there)
+
+
+def _broker(url: str) -> list[Finding]:
+    """Only where it is another server than Redis."""
+    return [_server("queue", url, broker_answers, servers.find_redis)] if url else []
 
 
 def _port(name: str, port: int) -> Finding:

@@ -33,7 +33,8 @@ def at_databases(
         They cannot be started, or somebody else has the data directory.
     """
     if settings.mongo_url and settings.redis_url:
-        yield dict(environment)
+        is_ours = (settings.data_dir / "secrets.json").exists()
+        yield _with_secrets(settings.data_dir, environment) if is_ours else dict(environment)
     elif (urls := running(settings.data_dir)) and not alone:
         yield _with_secrets(settings.data_dir, environment) | urls
     else:

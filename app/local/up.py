@@ -163,6 +163,8 @@ class _Run:
             self._signals.pause(0.1)
 
     def _servers_missing(self) -> str | None:
+        if not self._states:  # servers of others may be ready before it is
+            return "supervisord does not answer"
         if not probes.redis_answers(self._environment["LAPWISE_REDIS_URL"]):
             return "Redis does not answer"
         if self._ports.mongod:

@@ -1,6 +1,8 @@
 """Tells workers and the courier of work; the queues are only messengers, MongoDB has the durable record."""
 
+from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
@@ -22,8 +24,16 @@ REDIS_OPTIONS = {
     "socket_keepalive": True,
     "visibility_timeout": 3600,
 }
+AMQP_OPTIONS = {"write_timeout": 5.0}  # seconds; a broker that is full stops reading
+# How long RabbitMQ, from 3.12 on, waits for a worker to acknowledge a task before it closes the channel. A
+# constant: a queue that is there cannot be declared with another. Redis has its visibility timeout instead.
+_ARGUMENTS = {"x-consumer-timeout": 24 * 3600 * 1000}  # milliseconds
 # Without an exchange a message goes by the queue's name alone: no binding in Redis that a flush could lose.
-TASK_QUEUES = tuple(Queue(name, Exchange(""), routing_key=name) for name in (QUEUE, COURIER_QUEUE))
+TASK_QUEUES = tuple(
+    Queue(name, Exchange(""), routing_key=name, queue_arguments=_ARGUMENTS) for name in (QUEUE, COURIER_QUEUE)
+)
+_VERIFY = {"required": CERT_REQUIRED, "optional": CERT_OPTIONAL, "none": CERT_NONE}
+PROBE_SECONDS = 3.0
 log = structlog.get_logger()
 
 
@@ -31,13 +41,13 @@ class JobQueue:
     """A producer for the queues of workers and courier."""
 
     def __init__(self, broker_url: str) -> None:
-        self._celery = Celery("lapwise", broker=broker_url, set_as_current=False)
+        self._celery = Celery("lapwise", set_as_current=False)
         self._celery.conf.update(
+            broker_options(broker_url),
             task_queues=TASK_QUEUES,
             task_default_queue=QUEUE,
             task_default_exchange="",
             task_ignore_result=True,
-            broker_transport_options=transport_options(broker_url),
             broker_connection_timeout=3.0,
         )
 
@@ -58,6 +68,37 @@ class JobQueue:
         return True
 
 
-def transport_options(broker_url: str) -> dict[str, Any]:
-    """What the broker's transport is told; only Redis knows these."""
-    return dict(REDIS_OPTIONS) if broker_url.startswith("redis") else {}
+def broker_options(url: str) -> dict[str, Any]:
+    """Celery's settings for the queue at a URL; with `rediss` or `amqps` the server must prove who it is.
+
+    As in redis-py the URL's query may have `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` and `ssl_cert_reqs`.
+    kombu would take a URL without them for leave to trust anybody.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query)
+    given = {name: value for name, value in query if name.startswith("ssl_")}
+    others = urlencode([pair for pair in query if pair[0] not in given])
+    options: dict[str, Any] = {
+        "broker_url": urlunsplit(parts._replace(query=others)),
+        "broker_use_ssl": False,
+        "broker_transport_options": dict(REDIS_OPTIONS if url.startswith("redis") else AMQP_OPTIONS),
+    }
+    verify = _VERIFY[given.pop("ssl_cert_reqs", "required")]
+    if parts.scheme == "rediss":
+        options["broker_use_ssl"] = {"ssl_cert_reqs": verify, **given}
+    elif parts.scheme == "amqps":  # whose transport calls the same things by other names
+        named = {name.removeprefix("ssl_"): value for name, value in given.items()}
+        options["broker_use_ssl"] = {"cert_reqs": verify, "server_hostname": parts.hostname, **named}
+    return options
+
+
+def broker_answers(url: str) -> bool:
+    """Whether there is a queue at a URL that takes us in."""
+    celery = Celery("lapwise", set_as_current=False)
+    celery.conf.update(broker_options(url))
+    try:
+        with celery.connection_for_write(connect_timeout=PROBE_SECONDS) as connection:
+            connection.ensure_connection(max_retries=1, timeout=PROBE_SECONDS)
+    except OperationalError:
+        return False
+    return True

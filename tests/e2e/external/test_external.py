@@ -1,0 +1,48 @@
+"""The heart of the end-to-end tests on external servers, and that their passwords stay where they belong."""
+
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from app.local.child import ChildPlatform
+from tests.e2e.external.servers import Servers
+from tests.e2e.test_exactly_once import (
+    test_a_worker_killed_in_mid_training_is_recovered_from_within_a_minute,
+    test_two_uploads_at_once_make_one_chain_in_which_each_is_learned_once,
+)
+from tests.e2e.test_main_job import test_a_session_becomes_a_version_that_predicts
+from tests.e2e.test_webhooks import (
+    test_an_event_comes_in_is_learned_and_its_end_is_told_although_all_goes_wrong,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(180)]
+
+__all__ = [
+    "test_a_session_becomes_a_version_that_predicts",
+    "test_a_worker_killed_in_mid_training_is_recovered_from_within_a_minute",
+    "test_an_event_comes_in_is_learned_and_its_end_is_told_although_all_goes_wrong",
+    "test_two_uploads_at_once_make_one_chain_in_which_each_is_learned_once",
+]
+
+
+def test_no_password_is_in_a_log_a_report_or_a_command_line(
+    platform: ChildPlatform, servers: Servers
+) -> None:
+    doctor = subprocess.run(
+        [sys.executable, "-m", "app.cli", "doctor"],
+        env=os.environ | platform.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "MongoDB: the server that was set answers" in doctor.stdout
+    assert doctor.returncode == 0, doctor.stdout
+    texts = [path.read_text(errors="replace") for path in (platform.data_dir / "logs").iterdir()]
+    texts += [doctor.stdout, doctor.stderr, platform.output]
+    for process in psutil.process_iter(["cmdline"]):
+        texts.append(" ".join(process.info["cmdline"] or []))
+    assert not [text for text in texts if servers.password in text]
+    assert len(texts) > 20
