@@ -62,6 +62,7 @@ def test_operators_see_it_and_that_it_is_mended(
     assert "lapwise_unreadable_models 1.0" in driver.ask("GET", "/metrics").text
     turn_round(database, damaged)
     assert driver.predict()["modelVersion"] == "1.0.1"
+    assert driver.container.backups.verify(lambda *_: None).problems == ()
     assert platform.count_unreadable() == 0
 
 
