@@ -285,6 +285,12 @@ class ArtifactRefused(LapwiseError):
     code = "artifact_refused"
 
 
+class ArtifactNotSigned(ArtifactRefused):
+    """The model's binary is not signed for its version with a key of this platform."""
+
+    code = "artifact_not_signed"
+
+
 class BackupRefused(LapwiseError):
     """This file is not a backup that can be restored here."""
 

@@ -16,7 +16,7 @@ from typing import IO, Any
 import structlog
 import zstandard
 
-from app.errors import ArtifactRefused, TooLarge
+from app.errors import ArtifactNotSigned, ArtifactRefused, TooLarge
 from models_store import formats
 from models_store.allowed import ALLOWED
 
@@ -118,7 +118,7 @@ def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: 
         raise ArtifactRefused("its digest is not the declared one")
     signed = (_signature(artifact, owner, key) for key in keys)
     if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
-        raise ArtifactRefused("it is not signed for this version with a key of this platform")
+        raise ArtifactNotSigned("it is not signed for this version with a key of this platform")
 
 
 def signed_for(artifact: Artifact, owner: Owner, *, key: bytes) -> Artifact:

@@ -98,7 +98,6 @@ class Backups:
                 self._read(file, contents, on_step)
         except OSError as exc:
             raise BackupRefused(f"{path} cannot be read: {exc.strerror}") from exc
-        self._status.forget()
         return self.verify(on_step)
 
     def verify(self, on_step: OnStep) -> Verified:
@@ -172,8 +171,9 @@ class Backups:
             self._dump.clear()
             migrating.upgrade_to(self._client, self._database.name, contents.head.migrations)
             self._dump.read(archive.parts(file, lambda done: on_step("restoring", done, size)))
-            self._remove_again(contents)
             migrating.upgrade(self._client, self._database.name)
+            self._remove_again(contents)
+            self._status.forget()
             self._database.drop_collection(note.name)
         log.info("restored", documents=dict(contents.documents), made=contents.head.created_at)
 

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from app.domain import Job, Version
-from app.errors import ModelUnreadable
+from app.errors import ArtifactNotSigned, ModelUnreadable, Unavailable
 from learning.model import RacingModel
 from learning.zoo import create_model
 
@@ -50,13 +50,22 @@ class Ground:
 
 
 def ground_of(job: Job, base: Version | None, load: Callable[[Version], RacingModel[Any]]) -> Ground:
-    """What a job starts from; `load` gives a version's model to learn with."""
+    """What a job starts from; `load` gives a version's model to learn with.
+
+    Raises
+    ------
+    Unavailable
+        The base is not signed with our key. Most likely this process has a wrong one, so the job waits for
+        the right one rather than that every lineage is built again and signed with the wrong.
+    """
     skipped, wanted = split(job, base)
     if base is None:
         return Ground(model=_fresh(job), base=None, skipped=skipped, wanted=wanted)
     try:
         return Ground(model=load(base), base=base, skipped=skipped, wanted=wanted)
     except ModelUnreadable as exc:
+        if isinstance(exc.__cause__, ArtifactNotSigned):
+            raise Unavailable(f"{exc.message}; is LAPWISE_MODEL_KEY the right one?") from exc
         reason = str(exc.details["reason"])
     log.warning("model_rebuilt", model_id=base.id, reason=reason, sessions=len(base.training_session_ids))
     model = create_model(job.model_type, base.algorithm, dict(base.model_metadata["hyperparameters"]))

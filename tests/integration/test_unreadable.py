@@ -1,11 +1,14 @@
 """A version that cannot be read is reported and not served; its lineage goes on without losing a session."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pymongo.database import Database
 
-from app.domain import Version
+from app.container import build_container
+from app.domain import JobStatus, Version
+from app.settings import Settings
 from models_store import formats
 from models_store.formats import Step
 from tests.factories import TRACK
@@ -112,3 +115,17 @@ def test_a_version_of_a_newer_release_counts_before_anybody_asks_for_it(
     assert "it is of format 2, and this release reads none after 1" in refused["message"]
     assert driver.learn(2)["modelVersion"] == "2.0.0"
     assert driver.get(f"/ai-model/active/{TRACK}/{LAP_TIME}")["trainingSessionIds"]
+
+
+def test_a_worker_with_a_wrong_key_builds_nothing_again_and_the_job_waits(
+    driver: Driver, settings: Settings
+) -> None:
+    driver.grow(1)
+    (job,) = driver.upload(2)["jobs"]
+    with build_container(replace(settings, model_key="quite another key of the tests")) as wrong:
+        wrong.runs.run(job["id"])
+        waiting = wrong.jobs.get(driver.id, job["id"])
+    assert (waiting.status, waiting.attempts) == (JobStatus.QUEUED, 0)
+    assert waiting.error is not None
+    assert "is LAPWISE_MODEL_KEY the right one?" in waiting.error["message"]
+    assert driver.active()["modelVersion"] == "1.0.0"

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from redis import Redis
@@ -38,7 +39,8 @@ class Servers:
     folder: Path
     root: Path  # of Debian's packages
     password: str = field(default_factory=lambda: f"p-{secrets.token_hex(12)}")
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    processes: dict[str, psutil.Popen] = field(default_factory=dict)
+    commands: dict[str, tuple[list[str], dict[str, str]]] = field(default_factory=dict)
 
     @property
     def ca(self) -> Path:
@@ -49,23 +51,28 @@ class Servers:
         """Certificate and key of all servers, one after the other."""
         return self.folder / "server.pem"
 
-    def stop(self) -> None:
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
     def start(self, name: str, command: list[str], **environment: str) -> None:
         """Starts a program that ends with this process; it logs to a file of its name."""
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            self.processes[name] = psutil.Popen(
                 tethered(command), env=os.environ | environment, stdout=log, stderr=log, cwd=self.folder
             )
-        self.processes.append(process)
+        self.commands[name] = (command, environment)
+
+    def start_again(self, name: str) -> None:
+        command, environment = self.commands[name]
+        self.start(name, command, **environment)
+
+    def kill(self, name: str) -> None:
+        """Ends a program and its children at once; what they hold is of no more use."""
+        process = self.processes[name]
+        for one in [process, *process.children(recursive=True)]:
+            one.kill()
+        process.wait()
+
+    def stop(self) -> None:
+        for name in self.processes:
+            self.kill(name)
 
     def wait(self, name: str, answers: Callable[[], bool]) -> None:
         end = time.monotonic() + START_SECONDS
