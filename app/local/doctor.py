@@ -52,13 +52,17 @@ def _server(
         is_there = answers(url)
     except LapwiseError as exc:
         return Finding(about=about, text=exc.message, is_good=False)
+    return _answered(about, is_there)
+
+
+def _answered(about: str, is_there: bool) -> Finding:
     said = "answers" if is_there else "does not answer"
     return Finding(about=about, text=f"the server that was set {said}", is_good=is_there)
 
 
 def _broker(url: str) -> list[Finding]:
     """Only where it is another server than Redis."""
-    return [_server("queue", url, broker_answers, servers.find_redis)] if url else []
+    return [_answered("queue", broker_answers(url))] if url else []
 
 
 def _port(name: str, port: int) -> Finding:

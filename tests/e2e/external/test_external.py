@@ -47,18 +47,29 @@ def test_an_upload_while_rabbitmq_is_away_is_learned_when_it_is_back(
     assert driver.history(TRACK)[-1]["sessions"] == 2
 
 
+def lapwise(platform: ChildPlatform, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command, known = [sys.executable, "-m", "app.cli", *arguments], os.environ | platform.environment
+    done = subprocess.run(command, env=known, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def test_a_backup_needs_no_other_rights_than_the_platform(
+    platform: ChildPlatform, driver: Client, files: Path
+) -> None:
+    driver.upload(session_file(files), TRACK, auto_train=False)
+    assert " sessions, " in lapwise(platform, "backup", str(files / "lapwise.backup")).stdout
+
+
 def test_no_password_is_in_a_log_a_report_or_a_command_line(
     platform: ChildPlatform, servers: Servers
 ) -> None:
-    doctor = subprocess.run(
-        [sys.executable, "-m", "app.cli", "doctor"],
-        env=os.environ | platform.environment,
-        capture_output=True,
-        text=True,
-        timeout=60,
+    doctor = lapwise(platform, "doctor")
+    asked = ["MongoDB", "Redis", *(["queue"] if "LAPWISE_BROKER_URL" in platform.environment else [])]
+    assert [f"{name}: the server that was set answers" in doctor.stdout for name in asked] == [True] * len(
+        asked
     )
-    assert "MongoDB: the server that was set answers" in doctor.stdout
-    assert doctor.returncode == 0, doctor.stdout
+    assert "models: all can be read" in doctor.stdout
     texts = [path.read_text(errors="replace") for path in (platform.data_dir / "logs").iterdir()]
     texts += [doctor.stdout, doctor.stderr, platform.output]
     for process in psutil.process_iter(["cmdline"]):
