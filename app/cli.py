@@ -10,7 +10,7 @@ import click
 
 from app.commands.account import login, logout
 from app.commands.models import models, predict, train
-from app.commands.sessions import jobs, sessions, upload
+from app.commands.sessions import jobs, retry, sessions, upload
 from app.errors import LapwiseError
 from app.settings import LocalSettings, Settings
 from learning.errors import LearningError
@@ -98,7 +98,7 @@ def doctor() -> None:
     sys.exit(0 if all(finding.is_good for finding in findings) else 1)
 
 
-for command in (login, logout, upload, sessions, jobs, train, predict, models):
+for command in (login, logout, upload, sessions, jobs, retry, train, predict, models):
     cli.add_command(command)
 
 
