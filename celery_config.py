@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 
 from app.settings import Settings
-from app.stores.queue import QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, broker_options
+from app.stores.queue import CHORES_QUEUE, QUEUE, RETRAIN, SWEEP, TASK_QUEUES, TIDY, broker_options
 
 _settings = Settings.from_environment()
 
@@ -29,9 +29,11 @@ accept_content = ["json"]
 task_acks_late = True
 task_reject_on_worker_lost = True
 worker_prefetch_multiplier = 1
-task_soft_time_limit = 1800
-task_time_limit = 1860
+task_time_limit = (
+    _settings.job_seconds + 60
+)  # of an attempt that its own alarm (app.services.watching) did not end
 worker_max_tasks_per_child = 500
+worker_max_memory_per_child = _settings.child_memory_bytes // 1024  # KiB
 worker_send_task_events = True
 worker_hijack_root_logger = False
 
@@ -39,8 +41,12 @@ beat_schedule = {
     "sweep": {
         "task": SWEEP,
         "schedule": timedelta(seconds=_settings.sweep_seconds),
-        "options": {"expires": 4 * _settings.sweep_seconds},
+        "options": {"expires": 4 * _settings.sweep_seconds, "queue": CHORES_QUEUE},
     },
-    "retrain": {"task": RETRAIN, "schedule": timedelta(minutes=1), "options": {"expires": 120}},
-    "tidy": {"task": TIDY, "schedule": timedelta(hours=1)},
+    "retrain": {
+        "task": RETRAIN,
+        "schedule": timedelta(minutes=1),
+        "options": {"expires": 120, "queue": CHORES_QUEUE},
+    },
+    "tidy": {"task": TIDY, "schedule": timedelta(hours=1), "options": {"queue": CHORES_QUEUE}},
 }

@@ -23,7 +23,7 @@ worker_class = "gthread"
 workers = _settings.web_processes
 threads = _settings.web_threads
 timeout = 60  # of a process that no longer beats, not of a request
-graceful_timeout = 10
+graceful_timeout = 30  # for what a process is answering when it is asked to stop
 keepalive = 15
 accesslog = None  # the application logs its requests itself, with their ids
 control_socket_disable = True  # it would be shared by every gunicorn of this user
@@ -41,6 +41,12 @@ def on_starting(_server: Any) -> None:
     """Forgets the figures of former processes."""
     shutil.rmtree(_metrics, ignore_errors=True)
     _metrics.mkdir(parents=True)
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """After a reload (SIGHUP) a worker loads the release that is on disk now, nothing of the former one."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
+        del sys.modules[name]
 
 
 def post_worker_init(worker: Any) -> None:

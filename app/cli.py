@@ -10,7 +10,7 @@ import click
 
 from app.commands.account import login, logout
 from app.commands.models import models, predict, train
-from app.commands.sessions import jobs, sessions, upload
+from app.commands.sessions import jobs, retry, sessions, upload
 from app.errors import LapwiseError
 from app.operations import backup, restore, verify
 from app.settings import LocalSettings, Settings
@@ -100,7 +100,20 @@ def doctor() -> None:
     sys.exit(0 if all(finding.is_good for finding in findings) else 1)
 
 
-for command in (login, logout, upload, sessions, jobs, train, predict, models, backup, restore, verify):
+for command in (
+    login,
+    logout,
+    upload,
+    sessions,
+    jobs,
+    retry,
+    train,
+    predict,
+    models,
+    backup,
+    restore,
+    verify,
+):
     cli.add_command(command)
 
 

@@ -1,5 +1,6 @@
 """Builds clients and services once per process, for web, worker, command line and tests."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from types import TracebackType
@@ -9,6 +10,7 @@ from redis import Redis
 
 from app import mongo
 from app.services.accounts import Accounts
+from app.services.admission import Admission, Bounds
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
 from app.services.automatic import AutomaticJobs
@@ -26,11 +28,13 @@ from app.services.retention import Retention
 from app.services.retraining import Retraining
 from app.services.runs import Runs
 from app.services.sessions import Sessions
+from app.services.setbacks import Setbacks
 from app.services.sharing import Sharing
 from app.services.training import Training
 from app.services.trials import Trials
 from app.services.uploads import Uploads
 from app.services.usage import Usage
+from app.services.watching import Alarm
 from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
@@ -48,6 +52,7 @@ from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
+from app.stores.turns import Turns
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from app.stores.webhooks import WebhookStore
@@ -100,8 +105,14 @@ class Container:
         self.redis.close()
 
 
-def build_container(settings: Settings) -> Container:
-    """Connects to MongoDB, Redis and the queue; call it after a fork, never before."""
+def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda: False) -> Container:
+    """Connects to MongoDB, Redis and the queue; call it after a fork, never before.
+
+    Parameters
+    ----------
+    is_leaving
+        Whether this process stops and shall hand the job that it runs back.
+    """
     client = mongo.connect(settings.mongo_url)
     database = client[settings.database]
     redis = job_status.connect(settings.redis_url)
@@ -136,6 +147,9 @@ def build_container(settings: Settings) -> Container:
     jobs = Jobs(job_store, status, queue)
     automatic = AutomaticJobs(users, registry, job_store)
     event_store = EventStore(database)
+    admission = Admission(Turns(database), upload_store, _bounds(settings))
+    setbacks = Setbacks(users=users, jobs=job_store, sessions=session_store, webhooks=webhooks)
+    alarm = Alarm(settings.stall_seconds, settings.job_seconds)
     training = Training(
         client=client,
         users=users,
@@ -144,6 +158,7 @@ def build_container(settings: Settings) -> Container:
         job_store=job_store,
         jobs=jobs,
         automatic=automatic,
+        admission=admission,
     )
     retraining = Retraining(
         client=client,
@@ -164,9 +179,10 @@ def build_container(settings: Settings) -> Container:
         job_store=job_store,
         jobs=jobs,
         training=training,
+        admission=admission,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
     )
-    lessons = Lessons(session_store, job_store, status)
+    lessons = Lessons(session_store, job_store, status, alarm=alarm, is_leaving=is_leaving)
     shares, usage_store = ShareStore(database), UsageStore(database)
     sharing = Sharing(client=client, users=users, shares=shares, registry=registry, changes=changes)
     usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
@@ -218,6 +234,7 @@ def build_container(settings: Settings) -> Container:
             uploads=upload_store,
             sessions=sessions,
             jobs=job_store,
+            admission=admission,
             max_decoded_bytes=settings.max_decoded_bytes,
         ),
         events=Events(
@@ -228,6 +245,7 @@ def build_container(settings: Settings) -> Container:
             sessions=sessions,
             automatic=automatic,
             jobs=jobs,
+            admission=admission,
         ),
         webhooks=webhooks,
         jobs=jobs,
@@ -282,7 +300,10 @@ def build_container(settings: Settings) -> Container:
                 lessons=lessons,
                 webhooks=webhooks,
             ),
+            setbacks=setbacks,
+            alarm=alarm,
             attempts=settings.job_attempts,
+            keep_seconds=settings.lease_seconds / 3,
         ),
         platform=Platform(
             jobs=job_store,
@@ -291,7 +312,7 @@ def build_container(settings: Settings) -> Container:
             models=models,
             status=status,
             queue=queue,
-            webhooks=webhooks,
+            setbacks=setbacks,
             is_migrated=lambda: is_migrated(database),
             restore=accounts.restore,
             each_sweep=(accounts.resume_removal, experiments.end_overdue, webhooks.wake_if_due),
@@ -306,4 +327,14 @@ def build_container(settings: Settings) -> Container:
             status=status,
             keys=[settings.model_key.encode()],
         ),
+    )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        driver_jobs=settings.max_driver_jobs,
+        jobs=settings.max_jobs,
+        driver_bytes=settings.max_driver_waiting_bytes,
+        bytes=settings.max_waiting_bytes,
+        reading=settings.max_uploads_at_once,
     )

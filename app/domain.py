@@ -99,6 +99,18 @@ class LapSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """That a lineage does without a session, for the job that was to learn it could not."""
+
+    model_type: ModelType
+    job_id: str
+    code: str
+    message: str
+    attempts: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One upload of telemetry: some laps by one driver on one track."""
 
@@ -116,6 +128,7 @@ class Session:
     valid_laps_count: int
     best_lap_time: float | None
     created_at: datetime
+    set_aside: tuple[SetAside, ...] = ()  # at most one a model type
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +237,9 @@ class Job:
     `automatic` marks a job made by an upload: it grows the version that is active when it starts, or starts
     the lineage. `lease_token` names the attempt that holds the job; only its holder may finish it. After
     a failed attempt nobody takes the job until `not_before`. `request_digest` tells whether the idempotency
-    key came again with the same request.
+    key came again with the same request. `turn` is its place among all drivers' jobs. `learning` is the
+    session that its attempt is at, noted before it is learned; `moved` names the jobs that learn sessions
+    in its place since an attempt failed, and `left_out` why it goes on without others.
     """
 
     id: str
@@ -251,6 +266,10 @@ class Job:
     not_before: datetime | None = None
     dispatches: int = 0
     dispatch_at: datetime | None = None
+    turn: int | None = None
+    learning: str | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     queued_at: datetime
     started_at: datetime | None = None
     finished_at: datetime | None = None

@@ -129,6 +129,12 @@ class JobFinished(Conflict):
     code = "job_finished"
 
 
+class JobNotFailed(Conflict):
+    """Only a job that failed or was cancelled can be tried again."""
+
+    code = "job_not_failed"
+
+
 class IdempotencyKeyReused(Conflict):
     """This Idempotency-Key was used for another request; choose a new one."""
 
@@ -261,6 +267,12 @@ class TooManyStreams(LapwiseError):
     code = "too_many_streams"
 
 
+class TooMuchWaiting(LapwiseError):
+    """You have as much waiting as a driver may have; wait until some of it is done."""
+
+    code = "too_much_waiting"
+
+
 class Unavailable(LapwiseError):
     """A service this request needs is not answering; try again shortly."""
 
@@ -337,6 +349,36 @@ class JobCancelled(LapwiseError):
     """The job was cancelled."""
 
     code = "job_cancelled"
+
+
+class AttemptFailed(LapwiseError):
+    """This attempt at the job came to nothing; another one may do better."""
+
+    code = "attempt_failed"
+
+
+class JobStalled(AttemptFailed):
+    """The job learned nothing for longer than the platform allows."""
+
+    code = "job_stalled"
+
+
+class JobTimedOut(AttemptFailed):
+    """The job took longer than the platform allows."""
+
+    code = "job_timed_out"
+
+
+class OutOfMemory(AttemptFailed):
+    """The job needed more memory than the platform allows."""
+
+    code = "out_of_memory"
+
+
+class HandedBack(LapwiseError):
+    """The job's worker is stopping; another one takes the job."""
+
+    code = "handed_back"
 
 
 class StartFailed(LapwiseError):

@@ -36,6 +36,16 @@ class Settings:
     sweep_seconds: float = 5.0  # how often beat looks for lost and unfinished jobs
     retrain_cooldown_seconds: float = 24 * 3600.0  # between two automatic retrainings of a lineage
     job_attempts: int = 5  # starts of one job before it is given up
+    job_seconds: float = 1800.0  # one attempt at a job, however well it goes
+    stall_seconds: float = 120.0  # an attempt that learns no lap for so long hangs
+    job_memory_bytes: int = 4096 * MEBIBYTE  # a worker's child may hold so much; beyond it the attempt fails
+    child_memory_bytes: int = 1024 * MEBIBYTE  # a worker's child that holds more after a job is replaced
+    drain_seconds: float = 5.0  # a worker that stops hands jobs back that it has not ended by then
+    max_driver_jobs: int = 500  # jobs of one driver that wait
+    max_jobs: int = 20_000  # jobs that wait in all
+    max_driver_waiting_bytes: int = 1024 * MEBIBYTE  # of one driver's unfinished uploads, compressed
+    max_waiting_bytes: int = 10_240 * MEBIBYTE  # of all unfinished uploads, compressed
+    max_uploads_at_once: int = 12  # uploads that a process reads or has waiting to be read
     keep_versions: int = 20  # the newest of each lineage stay even if they never were active
     data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token

@@ -1,12 +1,21 @@
 """The Celery app; `celery -A workers worker` and `celery -A workers beat` find it here."""
 
 import os
+import resource
+import time
 from functools import cache
 from importlib import import_module
+from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from celery import Celery
-from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
+from celery.signals import (
+    heartbeat_sent,
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_shutting_down,
+)
 
 from app.logs import configure
 from app.settings import Settings
@@ -14,6 +23,8 @@ from app.stores import job_status
 
 NICER = 10
 COURIER = "courier@"  # how the name of the worker that sends notifications begins
+
+_leave_at = RawValue("d", 0.0)  # when running jobs are handed back; shared by a worker and its children
 
 celery = Celery("lapwise", include=["workers.tasks"])
 celery.config_from_object("celery_config")
@@ -35,6 +46,23 @@ def _load_core(sender: Any, **_: object) -> None:
 def _let_others_first(**_: object) -> None:
     """Training may take a little longer; whoever waits for an answer on the same machine may not."""
     os.nice(NICER)
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _bound_memory(**_: object) -> None:
+    """A job that needs too much gets a MemoryError, or dies of it, before the machine has none left."""
+    most = Settings.from_environment().job_memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _begin_to_leave(**_: object) -> None:
+    _leave_at.value = time.monotonic() + Settings.from_environment().drain_seconds
+
+
+def is_leaving() -> bool:
+    """Whether this worker stops and has waited long enough for its jobs to end."""
+    return bool(0 < _leave_at.value <= time.monotonic())
 
 
 @heartbeat_sent.connect  # type: ignore[untyped-decorator]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from app.mongo import connect
 from app.settings import Settings
 from app.stores.queue import DELIVER, RETRAIN, RUN_JOB, SWEEP, TIDY
-from workers import celery
+from workers import celery, is_leaving
 
 if TYPE_CHECKING:
     from app.container import Container
@@ -21,7 +21,7 @@ def container() -> "Container":
     """This process's container."""
     from app.container import build_container  # a worker has it loaded; beat and Flower do without
 
-    return build_container(Settings.from_environment())
+    return build_container(Settings.from_environment(), is_leaving)
 
 
 @cache
@@ -34,9 +34,9 @@ def deliveries() -> "Deliveries":
 
 
 @celery.task(name=RUN_JOB)  # type: ignore[untyped-decorator]  # celery has no types
-def run_job(job_id: str) -> None:
-    """Runs a job, or the oldest that waits in its lineage."""
-    container().runs.run(job_id)
+def run_job(job_id: str | None = None) -> None:
+    """Runs the job whose turn it is; the one that the message names only says that there is one more."""
+    container().runs.run_next()
 
 
 @celery.task(name=SWEEP)  # type: ignore[untyped-decorator]

@@ -16,6 +16,8 @@ from learning import errors as learning_errors
 from learning.errors import LearningError
 
 RETRY_AFTER = "5"  # seconds until a dependency that is down is worth another try
+# Of a driver's own queue: sooner than that hardly anything has changed.
+WAITS: Mapping[type[Exception], Mapping[str, str]] = {app_errors.TooMuchWaiting: {"Retry-After": "20"}}
 STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nearest base class counts
     app_errors.NotFound: 404,
     app_errors.Conflict: 409,
@@ -23,6 +25,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.TooLarge: 413,
     app_errors.Unauthorized: 401,
     app_errors.TooManyStreams: 429,
+    app_errors.TooMuchWaiting: 429,
     app_errors.Unavailable: 503,
     app_errors.LapwiseError: 500,
     learning_errors.UnknownFormat: 415,
@@ -61,6 +64,7 @@ def error_answer(error: Exception) -> Response:
     if isinstance(error, LapwiseError | LearningError):
         status, code = status_of(error), error.code
         message, details = error.message, dict(error.details.get("fields", error.details))
+        headers = WAITS.get(type(error), {})
     elif isinstance(error, HTTPException):
         status, code, message, headers = _of_http(error)
         details = {}

@@ -10,7 +10,7 @@ from typing import Any, cast
 from flask import Response, current_app, url_for
 from marshmallow import fields
 
-from app.api.blueprint import Blueprint
+from app.api.blueprint import Blueprint, IdempotencySchema
 from app.api.context import services, user_id
 from app.api.fields import CamelSchema, Count, Id, Ids, Text, TrackName, Utc, page_of
 from app.domain import Job, JobKind, JobStatus, ModelType, Page
@@ -104,6 +104,14 @@ def list_jobs(query: dict[str, Any]) -> Page[Job]:
 def cancel_job(id: str) -> Job:
     """Cancel: a running job stops at its next step and leaves no version."""
     return services().jobs.cancel(user_id(), id)
+
+
+@bp.operation(
+    "POST", "/<id:id>/retry", headers=IdempotencySchema, answer=JobSchema, status=202, errors=(409,)
+)
+def retry_job(once: dict[str, str], id: str) -> tuple[Job, dict[str, str]]:
+    """Try a job again that failed or was cancelled, also one that learns a session that was set aside."""
+    return accepted(services().training.retry(user_id(), id, **once))
 
 
 @bp.operation("GET", "/<id:id>/events", content_type="text/event-stream")

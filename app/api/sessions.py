@@ -12,7 +12,7 @@ from app.api.blueprint import Blueprint
 from app.api.context import services, user_id
 from app.api.fields import CamelSchema, Count, Flag, Id, Rows, Setup, Text, TrackName, Utc, page_of
 from app.api.jobs import JobSchema, PageQuery
-from app.domain import Job, LapSummary, NewSession, Page, Session, UploadStart
+from app.domain import Job, LapSummary, ModelType, NewSession, Page, Session, UploadStart
 from app.errors import Invalid
 from app.services.accounts import EMAIL_LENGTH, normalised
 from app.services.uploads import MAX_CHUNKS
@@ -26,6 +26,17 @@ TRACE_POINTS = 2_000
 def check_file(value: Any) -> None:
     if not isinstance(value, FileStorage):
         raise ValidationError("Not a file.")
+
+
+class SetAsideSchema(CamelSchema):
+    """That a lineage does without the session, for it could not be learned; retry the job to try again."""
+
+    model_type = fields.Enum(ModelType, by_value=True, required=True)
+    job_id = Id(required=True)
+    code = fields.String(required=True, metadata={"example": "job_given_up"})
+    message = fields.String(required=True, metadata={"example": "…"})
+    attempts = fields.Integer(required=True, metadata={"example": 5})
+    at = Utc(required=True)
 
 
 class SessionSchema(CamelSchema):
@@ -47,6 +58,7 @@ class SessionSchema(CamelSchema):
     valid_laps_count = fields.Integer(required=True, metadata={"example": 48})
     best_lap_time = fields.Float(required=True, allow_none=True, metadata={"example": 93.412})
     created_at = Utc(required=True)
+    set_aside = fields.List(fields.Nested(SetAsideSchema), required=True)
 
 
 class Driver(Text):

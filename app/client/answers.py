@@ -15,6 +15,17 @@ class User(TypedDict):
     createdAt: str
 
 
+class SetAside(TypedDict):
+    """That a lineage does without a session, and why."""
+
+    modelType: ModelType
+    jobId: str
+    code: str
+    message: str
+    attempts: int
+    at: str
+
+
 class Session(TypedDict):
     """One upload of telemetry; times in seconds, `size` in bytes."""
 
@@ -32,6 +43,7 @@ class Session(TypedDict):
     validLapsCount: int
     bestLapTime: float | None
     createdAt: str
+    setAside: list[SetAside]
 
 
 class Lap(TypedDict):

@@ -168,6 +168,10 @@ class Client(Connection):
         """Newest first."""
         return self.items("/jobs", status=status, kind=kind)
 
+    def retry(self, job_id: str) -> Job:
+        """A new job in the place of one that failed or was cancelled."""
+        return self.start(f"/jobs/{job_id}/retry", {})
+
     def wait(
         self,
         job_id: str,

@@ -1,4 +1,4 @@
-"""`lapwise upload`, `lapwise sessions` and `lapwise jobs`."""
+"""`lapwise upload`, `lapwise sessions`, `lapwise jobs` and `lapwise retry`."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -110,6 +110,19 @@ def jobs(client: "Client", show: "Show", status: str | None, limit: int) -> None
         for job in found
     ]
     show.table("Jobs", columns, rows, found)
+
+
+@click.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB…")
+@no_wait_option
+@talking
+def retry(client: "Client", show: "Show", job_ids: tuple[str, ...], no_wait: bool) -> None:
+    """Try jobs again that failed or were cancelled, also those of sessions that were set aside."""
+    new = [client.retry(job_id) for job_id in job_ids]
+    ended, failed = (new, []) if no_wait else wait_all(client, show, new)
+    rows = [(one["id"], one["status"], one["trackName"], one["modelVersion"] or "") for one in ended]
+    show.table("Jobs tried again", ("job", "status", "track", "version"), rows, ended)
+    complain(show, failed)
 
 
 def wait_all(client: "Client", show: "Show", jobs: Iterable["Job"]) -> tuple[list["Job"], list["ApiError"]]:

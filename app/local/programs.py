@@ -84,7 +84,7 @@ def _python_programs(settings: LocalSettings, ports: Ports, folder: Path) -> lis
     beat = [*celery, "beat", "--pidfile=", "--schedule", str(folder / "run" / "beat-schedule")]
     consume = [*celery, "worker", "--without-gossip", "--without-mingle", "--queues"]
     concurrency = ["--concurrency", str(settings.worker_processes)]
-    worker = [*consume, "lapwise", *concurrency, "-O", "fair", "-n", "worker@%h"]
+    worker = [*consume, "lapwise,lapwise-chores", *concurrency, "-O", "fair", "-n", "worker@%h"]
     courier = [*consume, "lapwise-courier", "--pool", "threads", "--concurrency", "16", "-n", "courier@%h"]
     web = [*python, "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "app:create_app()"]
     return [

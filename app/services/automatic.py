@@ -118,7 +118,8 @@ def _waits(job: Job) -> bool:
 
 
 def _has_room(job: Job) -> bool:
-    return _waits(job) and len(job.session_ids) < SESSIONS_OF_ONE_JOB
+    is_fresh = job.error is None  # one that failed may have a session in it that always will
+    return _waits(job) and is_fresh and len(job.session_ids) < SESSIONS_OF_ONE_JOB
 
 
 def _wanted(wish: Wish, active: Container[str]) -> list[LineageKey]:

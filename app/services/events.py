@@ -26,6 +26,7 @@ from app.errors import (
 )
 from app.mongo import Client, in_transaction
 from app.services.accounts import normalised
+from app.services.admission import Admission
 from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs
 from app.services.sessions import Sessions
@@ -85,6 +86,7 @@ class Events:
         sessions: Sessions,
         automatic: AutomaticJobs,
         jobs: Jobs,
+        admission: Admission,
     ) -> None:
         self._client = client
         self._users = users
@@ -93,6 +95,7 @@ class Events:
         self._sessions = sessions
         self._automatic = automatic
         self._jobs = jobs
+        self._admission = admission
         self._batches = Batches(self._take_all, apart=APART)
         self._reading = BoundedSemaphore(READ_AT_ONCE)
 
@@ -106,13 +109,19 @@ class Events:
             The rows are not usable telemetry.
         """
         asked = _Asked(event=event, digest=_digest(event))
+        is_full = self._admission.is_full()
+        if (is_full or event.telemetry is not None) and (taken := self._repeated(asked)):
+            return taken
+        if is_full:
+            raise Overloaded
         if event.telemetry is not None:
-            known = self._events.find_all([asked.id])
-            if known:
-                return _same(known[asked.id], asked)
             session = self._stored(event, event.telemetry)
             asked = replace(asked, event=replace(event, telemetry=None, session_id=session.id))
         return self._batches.do(asked)
+
+    def _repeated(self, asked: _Asked) -> TakenEvent | None:
+        known = self._events.find_all([asked.id])
+        return _same(known[asked.id], asked) if known else None
 
     def _stored(self, event: SessionEvent, rows: Iterable[Mapping[str, Any]]) -> Session:
         """The session of an event's rows; sent again, they are the same session."""

@@ -1,11 +1,14 @@
 """Teaching a model a job's sessions, one after another, and what became of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pymongo.client_session import ClientSession
+
 from app.domain import Job, Session
 from app.services.attempts import Steps
+from app.services.watching import Alarm
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
@@ -21,6 +24,7 @@ class Learned:
     skipped: tuple[str, ...] = ()  # learned by the base version already
     missing: tuple[str, ...] = ()  # removed since the job was asked for
     unusable: Mapping[str, str] | None = None  # why, by session id
+    taken_back: tuple[str, ...] = ()  # learned ones that had been set aside
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -39,12 +43,30 @@ class Learned:
 
 
 class Lessons:
-    """What a worker does with a job's sessions."""
+    """What a worker does with a job's sessions.
 
-    def __init__(self, sessions: SessionStore, jobs: JobStore, status: JobStatusStore) -> None:
+    Parameters
+    ----------
+    alarm
+        Put off at each lap.
+    is_leaving
+        Whether this process stops and shall hand its job back.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionStore,
+        jobs: JobStore,
+        status: JobStatusStore,
+        *,
+        alarm: Alarm,
+        is_leaving: Callable[[], bool],
+    ) -> None:
         self._sessions = sessions
         self._jobs = jobs
         self._status = status
+        self._alarm = alarm
+        self._is_leaving = is_leaving
 
     def find(self, job: Job, wanted: Sequence[str]) -> dict[str, Session]:
         """Those of the sessions that are there, by id."""
@@ -60,18 +82,35 @@ class Lessons:
     ) -> Learned:
         """Teaches the model the wanted sessions; raises as `Steps` does when the job is to stop."""
         reports: dict[str, Report] = {}
-        unusable = {}
+        unusable = dict(steps.job.left_out)
         for session in (sessions[session_id] for session_id in wanted if session_id in sessions):
+            steps.begin(session.id)
             try:
                 laps = self._sessions.decoded_laps(session)
                 reports[session.id] = model.learn_session(laps, on_lap=steps.on_lap)
             except NothingToLearn as exc:
                 unusable[session.id] = exc.message
             steps.next_session(session.valid_laps_count)
+        steps.end()
         missing = tuple(session_id for session_id in wanted if session_id not in sessions)
-        return Learned(reports=reports, skipped=skipped, missing=missing, unusable=unusable)
+        taken_back = tuple(session_id for session_id in reports if sessions[session_id].set_aside)
+        return Learned(
+            reports=reports, skipped=skipped, missing=missing, unusable=unusable, taken_back=taken_back
+        )
 
     def steps(self, job: Job, sessions: Mapping[str, Session], *, passes: int = 1) -> Steps:
         """Counts the job's way through the laps of some sessions, `passes` times over."""
         total = sum(session.valid_laps_count for session in sessions.values())
-        return Steps(job, self._jobs, self._status, passes * total)
+        return Steps(
+            job,
+            self._jobs,
+            self._status,
+            passes * total,
+            postpone=self._alarm.postpone,
+            is_leaving=self._is_leaving,
+        )
+
+    def take_back(self, job: Job, learned: Learned, *, tx: ClientSession) -> None:
+        """Of sessions that have been learned after all: they are no longer set aside."""
+        if learned.taken_back:
+            self._sessions.take_back(job.user_id, learned.taken_back, job.model_type, tx=tx)

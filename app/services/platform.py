@@ -8,7 +8,7 @@ import structlog
 
 from app.domain import Job, utc_now
 from app.services.jobs import backoff
-from app.services.webhooks import Webhooks
+from app.services.setbacks import Setbacks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
@@ -58,7 +58,7 @@ class Platform:
         models: ModelStore,
         status: JobStatusStore,
         queue: JobQueue,
-        webhooks: Webhooks,
+        setbacks: Setbacks,
         is_migrated: Callable[[], bool],
         restore: Callable[[], Any],
         each_sweep: Sequence[Callable[[], Any]],
@@ -71,7 +71,7 @@ class Platform:
         self._models = models
         self._status = status
         self._queue = queue
-        self._webhooks = webhooks
+        self._setbacks = setbacks
         self._is_migrated = is_migrated
         self._restore = restore
         self._each_sweep = each_sweep
@@ -87,8 +87,9 @@ class Platform:
             self._restore()
             self._jobs.make_all_due(utc_now())
             self._status.mark()
-        for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
-            self._queue.send(job_id)
+        if self._queue.depth() < DISPATCH_AT_ONCE:  # else the workers have been told more than enough
+            for job_id in self._jobs.take_to_dispatch(utc_now(), DISPATCH_AT_ONCE):
+                self._queue.send(job_id)
         for chore in self._each_sweep:
             chore()
 
@@ -122,9 +123,9 @@ class Platform:
         if job.cancel_requested:
             after = self._jobs.end_cancelled(job)
         elif job.attempts >= self._attempts:
-            after = self._webhooks.told(lambda tx: self._jobs.fail(job, GIVEN_UP, tx=tx))
+            after = self._setbacks.settle(job, GIVEN_UP, None)
         else:
             delay = backoff(job.attempts) if job.attempts > 1 else timedelta(0)  # once may be chance
-            after = self._jobs.put_back(job, WORKER_LOST, delay)
+            after = self._setbacks.settle(job, WORKER_LOST, delay)
         if after:  # else its worker was slow, not dead, and has just ended it
             self._status.save(after)

@@ -5,12 +5,14 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
+from datetime import timedelta
 
 import structlog
 from pymongo.client_session import ClientSession
 
 from app.domain import Job, JobKind, Lineage, Version, key_of, next_version
 from app.errors import (
+    HandedBack,
     JobCancelled,
     LapwiseError,
     LeaseLost,
@@ -25,7 +27,9 @@ from app.services.ground import ground_of, split
 from app.services.lessons import Learned, Lessons
 from app.services.measuring import Measuring
 from app.services.retraining import Retraining
+from app.services.setbacks import Setbacks
 from app.services.trials import PASSES, Grown, Trials
+from app.services.watching import Alarm, kept
 from app.services.webhooks import Webhooks
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
@@ -38,7 +42,15 @@ log = structlog.get_logger()
 
 
 class Runs:
-    """Use cases of the workers."""
+    """Use cases of the workers.
+
+    Parameters
+    ----------
+    attempts
+        Starts of one job before it is given up.
+    keep_seconds
+        Between two renewals of a running job's lease.
+    """
 
     def __init__(
         self,
@@ -54,7 +66,10 @@ class Runs:
         webhooks: Webhooks,
         retraining: Retraining,
         challenges: Challenges,
+        setbacks: Setbacks,
+        alarm: Alarm,
         attempts: int,
+        keep_seconds: float,
     ) -> None:
         self._lessons = lessons
         self._registry = registry
@@ -67,25 +82,40 @@ class Runs:
         self._webhooks = webhooks
         self._retraining = retraining
         self._challenges = challenges
+        self._setbacks = setbacks
+        self._alarm = alarm
         self._attempts = attempts
+        self._keep_seconds = keep_seconds
+
+    def run_next(self) -> None:
+        """Runs the job whose turn it is; nothing when there is none."""
+        job = self._jobs.claim_next()
+        if job:
+            self._run(job)
 
     def run(self, job_id: str) -> None:
         """Runs the job, or the one of its lineage that is first in line; nothing when the work is done."""
         job = self._jobs.claim(job_id)
-        if job is None:
-            return
+        if job:
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
         self._status.save(job)
         ended: Job | None = None
         with structlog.contextvars.bound_contextvars(job_id=job.id, attempt=job.attempts):
             try:
-                ended = self._perform(job)
+                with kept(lambda: self._jobs.keep(job), self._keep_seconds), self._alarm.set():
+                    ended = self._perform(job)
             except LeaseLost:
                 log.warning("job_taken_over")
+            except HandedBack:
+                ended = self._jobs.put_back(job, job.error, timedelta(0), counts=False)
             except JobCancelled:
                 ended = self._jobs.end_cancelled(job)
             except Exception as exc:  # recorded for the driver, then left to the task to report
                 ended = self._record_failure(job, exc)
-                if not isinstance(exc, LapwiseError | LearningError):
+                # Celery's worker ends itself when a task reports that memory ran out
+                if not isinstance(exc, LapwiseError | LearningError | MemoryError):
                     raise
             finally:
                 if ended:
@@ -169,6 +199,7 @@ class Runs:
 
         def write(tx: ClientSession) -> Job:
             added = self._add(version, grown, expected_revision, tx)
+            self._lessons.take_back(job, learned, tx=tx)
             rebuilt = "rebuilt" in version.model_metadata  # its drifts are old ones
             if (job.automatic and not rebuilt) or version.parent_id:
                 self._retraining.note(version, learned, tx=tx)
@@ -213,6 +244,7 @@ class Runs:
             "metrics": dict(version.model_metadata["performanceMetrics"]),
             **learned.as_dict(),
             **({"rebuilt": rebuilt} if rebuilt and learned.reports else {}),
+            **({"movedSessions": dict(job.moved)} if job.moved else {}),
             **({"experiment": grown.as_dict()} if grown else {}),
         }
         return self._jobs.succeed(
@@ -224,9 +256,9 @@ class Runs:
         error = described(exc)
         delay = retry_delay(exc, job.attempts, self._attempts)
         log.warning("job_attempt_failed", error=error, retried=delay is not None)
-        if delay is None:
-            return self._webhooks.told(lambda tx: self._jobs.fail(job, error, tx=tx))
-        return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
+        if isinstance(exc, Unavailable | LineageChanged) and delay is not None:  # nobody is to blame
+            return self._jobs.put_back(job, error, delay, counts=not isinstance(exc, Unavailable))
+        return self._setbacks.settle(job, error, delay)
 
     def _wake_next(self, job: Job) -> None:
         if job.lineage_id is None:
@@ -236,5 +268,5 @@ class Runs:
             waiting = self._jobs.next_queued(job.lineage_id)
         except Unavailable:
             return  # the sweeps see to both once MongoDB is back
-        if waiting not in (None, job.id):
+        if waiting is not None:
             self._queue.send(waiting)

@@ -12,6 +12,7 @@ from pymongo.client_session import ClientSession
 from app.domain import Job, LapSummary, NewSession, Page, Session, new_id, utc_now
 from app.errors import Invalid, LapNotFound, SessionExists, TraceNotFound
 from app.mongo import Client, in_transaction
+from app.services.admission import Admission
 from app.services.jobs import Jobs
 from app.services.training import Training
 from app.stores.accounts import Users
@@ -37,6 +38,7 @@ class Sessions:
         job_store: JobStore,
         jobs: Jobs,
         training: Training,
+        admission: Admission,
         limits: Limits,
     ) -> None:
         self._client = client
@@ -45,6 +47,7 @@ class Sessions:
         self._job_store = job_store
         self._jobs = jobs
         self._training = training
+        self._admission = admission
         self._limits = limits
         self._reading = Lock()  # one at a time in a process: memory for a large file, not for many
 
@@ -57,6 +60,7 @@ class Sessions:
         ------
         Invalid
             Neither the upload nor the file names the track.
+        TooMuchWaiting, Overloaded
         learning.errors.LearningError
             The file is not usable telemetry; nothing is stored.
         """
@@ -64,7 +68,9 @@ class Sessions:
         same = new.track_name and self._sessions.find_same(user_id, new.track_name, digest, new.driver)
         if same:
             return self._again(same, auto_train)
-        with self._reading:
+        if auto_train:
+            self._admission.check_jobs(user_id)
+        with self._admission.reading(), self._reading:
             recording = read_session(
                 new.path, limits=self._limits, car_model=new.car_model, setup=new.setup, driver=new.driver
             )
@@ -141,6 +147,7 @@ class Sessions:
     def _again(self, session: Session, auto_train: bool) -> Added:
         jobs = self._job_store.automatic_for(session.user_id, session.id)
         if not jobs and auto_train:
+            self._admission.check_jobs(session.user_id)
             jobs = in_transaction(self._client, lambda tx: self._record_jobs(session, tx))
             self._jobs.announce(*jobs)
         return session, jobs

@@ -13,6 +13,7 @@ from app.domain import (
     IncrementRequest,
     Job,
     JobKind,
+    JobStatus,
     LineageKey,
     ModelType,
     Session,
@@ -20,8 +21,9 @@ from app.domain import (
     Version,
     key_of,
 )
-from app.errors import IdempotencyKeyReused, Invalid, SetupMissing
+from app.errors import IdempotencyKeyReused, Invalid, JobNotFailed, SetupMissing
 from app.mongo import Client, in_transaction
+from app.services.admission import Admission
 from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs, new_job
 from app.stores.accounts import Users
@@ -33,7 +35,10 @@ from models_store.registry import ModelRegistry
 
 
 class Training:
-    """Use cases that end in a training job."""
+    """Use cases that end in a training job.
+
+    A new job may be refused (`TooMuchWaiting`, `Overloaded`); a repeat under its idempotency key never is.
+    """
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class Training:
         job_store: JobStore,
         jobs: Jobs,
         automatic: AutomaticJobs,
+        admission: Admission,
     ) -> None:
         self._client = client
         self._users = users
@@ -53,6 +59,7 @@ class Training:
         self._job_store = job_store
         self._jobs = jobs
         self._automatic = automatic
+        self._admission = admission
 
     def train(self, user_id: str, request: TrainRequest, idempotency_key: str | None = None) -> Job:
         """A job that trains a lineage's model from scratch.
@@ -96,6 +103,16 @@ class Training:
         """
         once = _Once(user_id, idempotency_key, _digest(JobKind.COMPARE, asdict(request)))
         return self._repeated(once) or self._record(once, self._compare_job(user_id, request))
+
+    def retry(self, user_id: str, job_id: str, idempotency_key: str | None = None) -> Job:
+        """A new job that does what one was to do that failed or was cancelled.
+
+        Raises
+        ------
+        JobNotFound, JobNotFailed, SessionNotFound, IdempotencyKeyReused
+        """
+        once = _Once(user_id, idempotency_key, _digest("retry", job_id))
+        return self._repeated(once) or self._record(once, self._retry_job(user_id, job_id))
 
     def record_automatic(self, session: Session, *, tx: ClientSession) -> tuple[Job, ...]:
         """The jobs that learn a new upload, recorded in its transaction. See `AutomaticJobs`."""
@@ -141,6 +158,20 @@ class Training:
         parameters = {"modelIds": list(request.model_ids), "level": request.level}
         return new_job(JobKind.COMPARE, key, _unique(request.session_ids), parameters=parameters)
 
+    def _retry_job(self, user_id: str, job_id: str) -> Job:
+        failed = self._job_store.get(user_id, job_id)
+        if failed.status not in (JobStatus.FAILED, JobStatus.CANCELLED):
+            raise JobNotFailed(status=failed.status)
+        self._sessions.get_all(user_id, failed.session_ids)
+        return new_job(
+            failed.kind,
+            key_of(failed),
+            failed.session_ids,
+            lineage_id=failed.lineage_id,
+            automatic=failed.automatic,
+            parameters=failed.parameters,
+        )
+
     def _repeated(self, once: "_Once") -> Job | None:
         """The job of an earlier request with the same key, whatever has changed since."""
         if once.key is None:
@@ -151,6 +182,7 @@ class Training:
         return found
 
     def _record(self, once: "_Once", job: Job) -> Job:
+        self._admission.check_jobs(once.user_id)
         marked = replace(job, idempotency_key=once.key, request_digest=once.digest)
 
         def write(tx: ClientSession) -> Job:
@@ -174,7 +206,7 @@ class _Once:
     digest: str
 
 
-def _digest(kind: JobKind, request: Any) -> str:
+def _digest(kind: str, request: Any) -> str:
     return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
 
 

@@ -10,7 +10,9 @@ from pymongo.client_session import ClientSession
 
 from app.domain import Session, Version, key_of, next_version, utc_now
 from app.errors import (
+    HandedBack,
     JobCancelled,
+    JobTimedOut,
     LeaseLost,
     LineageChanged,
     ModelNotFound,
@@ -96,14 +98,14 @@ class Trials:
 
         Raises
         ------
-        JobCancelled, LeaseLost, LineageChanged
+        HandedBack, JobCancelled, JobTimedOut, LeaseLost, LineageChanged
         """
         known = set(trial.challenger.training_session_ids)
         new = [session for session in sessions if session.id not in known]
         try:
             scores = tuple(self._score(trial, session, steps) for session in new)
             challenger = self._learn(trial, newest, new, steps) if new else None
-        except (JobCancelled, LeaseLost, Unavailable):
+        except (HandedBack, JobCancelled, JobTimedOut, LeaseLost, Unavailable):
             raise
         except (ModelNotFound, SessionNotFound) as exc:  # removed this moment: begin again without it
             raise LineageChanged from exc

@@ -13,6 +13,7 @@ from pymongo.client_session import ClientSession
 from app.domain import NewSession, UploadStart, utc_now
 from app.errors import ChunksMissing, Invalid, TooLarge, Unavailable
 from app.mongo import Client, in_transaction
+from app.services.admission import Admission
 from app.services.sessions import Added, Sessions
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
@@ -36,6 +37,7 @@ class Uploads:
         uploads: UploadStore,
         sessions: Sessions,
         jobs: JobStore,
+        admission: Admission,
         max_decoded_bytes: int,
     ) -> None:
         self._client = client
@@ -43,6 +45,7 @@ class Uploads:
         self._uploads = uploads
         self._sessions = sessions
         self._jobs = jobs
+        self._admission = admission
         self._max_decoded_bytes = max_decoded_bytes
 
     def start(self, user_id: str, start: UploadStart) -> str:
@@ -59,14 +62,17 @@ class Uploads:
 
         Raises
         ------
-        UploadNotFound, UploadFinished, TooLarge
+        UploadNotFound, UploadFinished, TooLarge, TooMuchWaiting, Overloaded
         """
         upload = self._uploads.get(user_id, upload_id)
         lines = json_lines(rows)
         data = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(lines)
         if len(data) > MAX_STORED_BYTES:
             raise TooLarge("this chunk is too large; send its rows in several")
-        sizes = self._uploads.chunk_sizes(upload) | {index: len(lines)}
+        before = self._uploads.chunk_sizes(upload)
+        if index not in before:
+            self._admission.check_bytes(user_id, len(data))
+        sizes = before | {index: len(lines)}
         if sum(sizes.values()) > self._max_decoded_bytes:
             raise TooLarge("this upload is larger than the platform takes; send fewer laps at once")
 

@@ -18,6 +18,7 @@ from app.domain import Job, JobKind, JobStatus, Page, Progress, utc_now
 from app.errors import IdempotencyKeyReused, JobCancelled, JobFinished, JobNotFound, LeaseLost
 from app.mongo import Document, answers, errors_translated, from_document, to_document
 from app.paging import page_of
+from app.stores.turns import Turns, due
 
 DISPATCH_AFTER = timedelta(seconds=10)  # a queued job nobody took is sent again, later and later
 DISPATCH_AT_MOST = timedelta(minutes=5)
@@ -40,6 +41,7 @@ class JobStore:
 
     def __init__(self, database: Database[Document], lease: timedelta) -> None:
         self._jobs = database["jobs"]
+        self._turns = Turns(database)
         self._lease = lease
 
     def add(self, job: Job, *, tx: ClientSession) -> Job:
@@ -50,6 +52,7 @@ class JobStore:
         IdempotencyKeyReused
             Its driver has used the key before.
         """
+        (job,) = self._turns.give([job], tx=tx)
         try:
             self._jobs.insert_one(_document(job), session=tx)
         except DuplicateKeyError as exc:
@@ -76,7 +79,8 @@ class JobStore:
 
     def write_automatic(self, new: Iterable[Job], joined: Iterable[Job], *, tx: ClientSession) -> None:
         """Adds jobs, and the sessions that were added to waiting ones."""
-        writes: list[InsertOne[Document] | UpdateOne] = [InsertOne(_document(job)) for job in new]
+        placed = self._turns.give(new, tx=tx)
+        writes: list[InsertOne[Document] | UpdateOne] = [InsertOne(_document(job)) for job in placed]
         for job in joined:
             added = {"$addToSet": {"sessionIds": {"$each": list(job.session_ids)}}}
             writes.append(UpdateOne({"_id": job.id, "status": _QUEUED}, added))
@@ -109,6 +113,15 @@ class JobStore:
             found = self._jobs.aggregate([{"$group": {"_id": "$status", "count": {"$sum": 1}}}])
             return {status.value: 0 for status in JobStatus} | {row["_id"]: row["count"] for row in found}
 
+    def claim_next(self) -> Job | None:
+        """Takes the job whose turn it is, or the oldest of its lineage; None when there is none to take."""
+        for job_id, turn in self._turns.next_jobs():
+            job = self.claim(job_id)
+            if job is not None:
+                self._turns.serve(turn)
+                return job
+        return None
+
     def claim(self, job_id: str) -> Job | None:
         """Takes a job to run: of a lineage its oldest queued one, so that sessions are learned in order.
 
@@ -129,7 +142,7 @@ class JobStore:
             }
             try:
                 found = self._jobs.find_one_and_update(
-                    which | {"status": _QUEUED, "$or": [{"notBefore": None}, {"notBefore": {"$lte": now}}]},
+                    which | {"status": _QUEUED} | due(),
                     {"$set": taken, "$inc": {"attempts": 1}},
                     sort=OLDEST_FIRST,
                     return_document=ReturnDocument.AFTER,
@@ -138,8 +151,13 @@ class JobStore:
                 return None
         return from_document(Job, found) if found else None
 
-    def renew(self, job: Job, progress: Progress) -> Job:
-        """Keeps the lease and notes the progress.
+    def keep(self, job: Job) -> None:
+        """Keeps the lease, where it is still this worker's."""
+        with errors_translated():
+            self._jobs.update_one(_held(job), {"$set": {"leaseUntil": utc_now() + self._lease}})
+
+    def renew(self, job: Job, progress: Progress, learning: str | None = None) -> Job:
+        """Keeps the lease, notes the progress, and which session is about to be learned.
 
         Raises
         ------
@@ -148,10 +166,11 @@ class JobStore:
         JobCancelled
             Its driver has cancelled it.
         """
+        noted = {"progress": to_document(progress), "learning": learning}
         with errors_translated():
             found = self._jobs.find_one_and_update(
                 _held(job),
-                {"$set": {"leaseUntil": utc_now() + self._lease, "progress": to_document(progress)}},
+                {"$set": noted | {"leaseUntil": utc_now() + self._lease}},
                 return_document=ReturnDocument.AFTER,
             )
         if found is None:
@@ -200,23 +219,36 @@ class JobStore:
         return self._end(_held(job), {"status": JobStatus.CANCELLED.value})
 
     def put_back(
-        self, job: Job, error: Mapping[str, Any], delay: timedelta, *, counts: bool = True
+        self,
+        job: Job,
+        error: Mapping[str, Any] | None,
+        delay: timedelta,
+        *,
+        counts: bool = True,
+        tx: ClientSession | None = None,
+        **changes: Any,
     ) -> Job | None:
         """Queues a job whose attempt failed again; None when it is no longer this worker's.
 
         Nobody takes it before `delay` has passed; an attempt that does not count may be repeated without end.
+        `changes` are of other keys of its document.
         """
-        waiting = {"status": _QUEUED, "leaseToken": None, "leaseUntil": None, "error": dict(error)}
-        due = utc_now() + delay
-        with errors_translated():
+        at = utc_now() + delay
+        waiting: Document = {"status": _QUEUED, "leaseToken": None, "leaseUntil": None, "learning": None}
+        waiting |= {"error": error, "notBefore": at, "dispatchAt": at}
+        waiting["attempts"] = job.attempts if counts else job.attempts - 1
+        with errors_translated(tx):
             found = self._jobs.find_one_and_update(
                 _held(job),
-                {
-                    "$set": waiting | {"notBefore": due, "dispatchAt": due},
-                    "$inc": {"attempts": 0 if counts else -1},
-                },
+                {"$set": waiting | changes},
                 return_document=ReturnDocument.AFTER,
+                session=tx,
             )
+        return from_document(Job, found) if found else None
+
+    def find_held(self, job: Job, *, tx: ClientSession) -> Job | None:
+        """The job as it is now, while it is still its worker's."""
+        found = self._jobs.find_one(_held(job), session=tx)
         return from_document(Job, found) if found else None
 
     def cancel(self, user_id: str, job_id: str) -> Job:
@@ -252,9 +284,9 @@ class JobStore:
 
     def take_to_dispatch(self, now: datetime, limit: int) -> tuple[str, ...]:
         """Ids of queued jobs whose message is due to be sent (again), each put off for longer than before."""
-        due = {"status": _QUEUED, "dispatchAt": {"$lte": now}}
+        overdue = {"status": _QUEUED, "dispatchAt": {"$lte": now}}
         with errors_translated():
-            found = list(self._jobs.find(due, {"dispatches": 1}).sort(OLDEST_FIRST).limit(limit))
+            found = list(self._jobs.find(overdue, {"dispatches": 1}).sort(OLDEST_FIRST).limit(limit))
             for job in found:
                 wait = min(DISPATCH_AFTER * 2 ** min(job["dispatches"], 10), DISPATCH_AT_MOST)
                 self._jobs.update_one(
@@ -264,10 +296,10 @@ class JobStore:
         return tuple(job["_id"] for job in found)
 
     def next_queued(self, lineage_id: str) -> str | None:
+        """The oldest job of a lineage that can be taken now."""
+        waiting = {"lineageId": lineage_id, "status": _QUEUED} | due()
         with errors_translated():
-            found = self._jobs.find_one(
-                {"lineageId": lineage_id, "status": _QUEUED}, {"_id": 1}, sort=OLDEST_FIRST
-            )
+            found = self._jobs.find_one(waiting, {"_id": 1}, sort=OLDEST_FIRST)
         return found["_id"] if found else None
 
     def models_in_use(self, user_id: str) -> set[str]:

@@ -7,9 +7,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import structlog
 from celery import Celery
 from kombu import Exchange, Queue
-from kombu.exceptions import OperationalError
+from kombu.exceptions import ChannelError, OperationalError
 
 QUEUE = "lapwise"
+CHORES_QUEUE = "lapwise-chores"  # so that no flood of jobs holds up the sweep
 COURIER_QUEUE = (
     "lapwise-courier"  # notifications go their own way: a slow receiver shall not hold up training
 )
@@ -30,7 +31,8 @@ AMQP_OPTIONS = {"write_timeout": 5.0}  # seconds; a broker that is full stops re
 _ARGUMENTS = {"x-consumer-timeout": 24 * 3600 * 1000}  # milliseconds
 # Without an exchange a message goes by the queue's name alone: no binding in Redis that a flush could lose.
 TASK_QUEUES = tuple(
-    Queue(name, Exchange(""), routing_key=name, queue_arguments=_ARGUMENTS) for name in (QUEUE, COURIER_QUEUE)
+    Queue(name, Exchange(""), routing_key=name, queue_arguments=_ARGUMENTS)
+    for name in (QUEUE, CHORES_QUEUE, COURIER_QUEUE)
 )
 _VERIFY = {"required": CERT_REQUIRED, "optional": CERT_OPTIONAL, "none": CERT_NONE}
 PROBE_SECONDS = 3.0
@@ -54,6 +56,18 @@ class JobQueue:
     def send(self, job_id: str) -> bool:
         """Whether a worker was told of the job; if not, the sweep tells one later."""
         return self._send(RUN_JOB, QUEUE, job_id)
+
+    def depth(self) -> int:
+        """How many messages for the workers wait; 0 also when the broker has no such queue or cannot tell."""
+        with self._celery.connection_for_read() as connection:
+            try:
+                with connection.channel() as channel:
+                    return int(channel.queue_declare(QUEUE, passive=True).message_count)
+            except ChannelError:  # Redis knows no empty queues
+                return 0
+            except (OperationalError, *connection.connection_errors) as exc:
+                log.warning("queue_not_counted", error=str(exc))
+                return 0
 
     def wake_courier(self) -> bool:
         """Whether the courier was told that notifications are due; if not, the sweep tells it later."""

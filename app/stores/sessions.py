@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.buckets import Bucket
-from app.domain import LapSummary, Page, Session
+from app.domain import LapSummary, ModelType, Page, Session, SetAside
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
@@ -168,6 +168,27 @@ class SessionStore:
             It was removed meanwhile.
         """
         return lap_files.decode(self.read_laps(session))
+
+    def set_aside(
+        self, user_id: str, session_ids: Sequence[str], why: SetAside, *, tx: ClientSession
+    ) -> None:
+        """Notes of sessions that a lineage does without them, in the place of an earlier note."""
+        self.take_back(user_id, session_ids, why.model_type, tx=tx)
+        mine = {"_id": {"$in": list(session_ids)}, "userId": user_id}
+        self._sessions.update_many(mine, {"$push": {"setAside": to_document(why)}}, session=tx)
+
+    def take_back(
+        self, user_id: str, session_ids: Sequence[str], model_type: ModelType, *, tx: ClientSession
+    ) -> None:
+        """Forgets that sessions were set aside: the lineage has learned them, or shall try again."""
+        noted = {
+            "_id": {"$in": list(session_ids)},
+            "userId": user_id,
+            "setAside.modelType": model_type.value,
+        }
+        self._sessions.update_many(
+            noted, {"$pull": {"setAside": {"modelType": model_type.value}}}, session=tx
+        )
 
     def remove(self, user_id: str, session_id: str) -> None:
         with errors_translated():

@@ -70,11 +70,15 @@ class UploadStore:
         UploadFinished
             It is complete, or being completed: a chunk that is taken is never lost.
         """
-        taken = self._uploads.update_one(_open(upload.id), {"$inc": {"writes": 1}}, session=tx)
+        chunk: dict[str, Any] = {"uploadId": upload.id, "index": index, "data": data, "size": size}
+        chunk["bytes"] = len(data)
+        former = self._chunks.find_one_and_replace(
+            {"_id": f"{upload.id}:{index}"}, chunk, {"bytes": 1}, upsert=True, session=tx
+        )
+        more = len(data) - (former or {}).get("bytes", 0)
+        taken = self._uploads.update_one(_open(upload.id), {"$inc": {"writes": 1, "bytes": more}}, session=tx)
         if not taken.matched_count:
             raise UploadFinished
-        chunk: dict[str, Any] = {"uploadId": upload.id, "index": index, "data": data, "size": size}
-        self._chunks.replace_one({"_id": f"{upload.id}:{index}"}, chunk, upsert=True, session=tx)
 
     @contextmanager
     def completing(self, upload: Upload) -> Iterator[bool]:
@@ -96,6 +100,14 @@ class UploadStore:
             found = self._chunks.find({"uploadId": upload.id}, {"index": 1, "size": 1}).sort("index", 1)
             return {chunk["index"]: chunk["size"] for chunk in found}
 
+    def waiting_bytes(self, user_id: str | None = None) -> int:
+        """Bytes of the chunks, as they are kept, of uploads that are not complete: of a driver, or of all."""
+        waiting: Document = {"bytes": {"$gt": 0}} | ({"userId": user_id} if user_id else {})
+        total: Document = {"_id": None, "bytes": {"$sum": "$bytes"}}
+        with errors_translated():
+            found = list(self._uploads.aggregate([{"$match": waiting}, {"$group": total}]))
+        return int(found[0]["bytes"]) if found else 0
+
     def chunks(self, upload: Upload) -> Iterator[bytes]:
         """The chunks in order of index, as `put_chunk` got them, one at a time."""
         with errors_translated():
@@ -105,7 +117,7 @@ class UploadStore:
     def finish(self, upload: Upload, session_id: str, job_ids: Sequence[str]) -> None:
         with errors_translated():
             self._uploads.update_one(
-                {"_id": upload.id}, {"$set": {"sessionId": session_id, "jobIds": list(job_ids)}}
+                {"_id": upload.id}, {"$set": {"sessionId": session_id, "jobIds": list(job_ids), "bytes": 0}}
             )
             self._chunks.delete_many({"uploadId": upload.id})
 

@@ -317,6 +317,7 @@ def test_an_uploaded_file_lies_on_disk_for_the_service_and_is_gone_afterwards(
             "validLapsCount": 1,
             "bestLapTime": 101.5,
             "createdAt": "2026-02-11T12:00:00.005Z",
+            "setAside": [],
         },
         "jobs": [],
     }

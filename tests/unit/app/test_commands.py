@@ -203,3 +203,11 @@ def test_the_password_is_never_an_argument(platform: dict[str, httpx.Response]) 
     result = CliRunner().invoke(cli, ["login", "--email", "ann@example.com"], input="secret\n")
     assert result.exit_code == 2
     assert "--password-stdin" in result.stderr
+
+
+def test_a_retry_shows_the_new_job_and_a_refused_one_is_told(platform: dict[str, httpx.Response]) -> None:
+    job = {"id": "new", "status": "queued", "trackName": "spa", "modelVersion": None}
+    platform["/jobs/old/retry"] = httpx.Response(202, json=job)
+    assert json.loads(lapwise("retry", "old", "--no-wait", "--json").stdout) == [job]
+    platform["/jobs/old/retry"] = refusal(409, "job_not_failed")
+    assert (lapwise("retry", "old").exit_code, lapwise("retry", "old").stderr) == (1, "error: No.\n")

@@ -32,7 +32,7 @@ USER = ("id", "email", "displayName", "createdAt")
 TOKENS = ("accessToken", "refreshToken", "expiresIn", "user", *(f"user.{field}" for field in USER))
 SESSION = (
     *("id", "userId", "trackName", "sessionName", "carModel", "setup", "lapsCount", "bestLapTime"),
-    "createdAt",
+    *("createdAt", "setAside"),
 )
 JOB = (
     *("id", "kind", "status", "progress", "progress.done", "progress.total", "progress.unit", "modelType"),
@@ -138,6 +138,7 @@ CONTRACT = [
     Row("GET /jobs/{id}", 200, JOB),
     Row("GET /jobs", 200, page(JOB), ("status", "kind", "limit", "cursor")),
     Row("DELETE /jobs/{id}", 200, JOB),
+    Row("POST /jobs/{id}/retry", 202, JOB, ("Idempotency-Key",)),
     Row("GET /jobs/{id}/events", 200),
     # models
     Row("POST /model/train", 202, JOB, TRAIN),

@@ -1,0 +1,110 @@
+"""Whose job is next: drivers take turns, so that one driver's flood does not keep the others waiting.
+
+Each job gets its place in the order when it is recorded, as in start-time fair queueing (Goyal, Vin and
+Cheng, SIGCOMM 1996): a turn after its driver's last one, but not before the turn that is being served. So of
+two drivers with jobs waiting each gets every second turn, whoever came first and however many they have, and
+taking the next job is one look at the front of an index.
+"""
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+
+from app.domain import Job, JobKind, JobStatus, utc_now
+from app.mongo import Document, errors_translated
+
+RETRAIN_LATER = 5  # turns that an automatic retraining lets others go first
+FRONT = [("turn", 1), ("queuedAt", 1), ("_id", 1)]
+_QUEUED, _RUNNING = JobStatus.QUEUED.value, JobStatus.RUNNING.value
+_NOW = "jobs"
+
+
+class Turns:
+    """The order in which workers take jobs.
+
+    What a driver asked for by hand and what uploads made are two flows with turns of their own, so neither
+    waits behind the other; within a lineage sessions are learned in order all the same (`JobStore.claim`).
+
+    Parameters
+    ----------
+    database
+        Collections `jobs` and `turns`, in which one document holds the turn being served.
+    """
+
+    def __init__(self, database: Database[Document]) -> None:
+        self._jobs = database["jobs"]
+        self._turns = database["turns"]
+
+    def give(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
+        """New jobs with their turns, each driver's and flow's in the order given.
+
+        Its caller holds the drivers' accounts in the same transaction, so that of a driver's requests at the
+        same moment each gets a turn of its own.
+        """
+        found = self._turns.find_one({"_id": _NOW}, session=tx)
+        now, given = found["turn"] if found else 0, []
+        last: dict[tuple[str, bool], int] = {}
+        for job in jobs:
+            flow = job.user_id, job.automatic
+            if job.kind is JobKind.RETRAIN:
+                given.append(replace(job, turn=now + RETRAIN_LATER))
+                continue
+            before = last[flow] if flow in last else self._last(*flow, tx)
+            last[flow] = max(now, before + 1)
+            given.append(replace(job, turn=last[flow]))
+        return given
+
+    def next_jobs(self) -> Iterator[tuple[str, int]]:
+        """Queued jobs to claim and their turns, the first in turn first, while the caller asks for another.
+
+        Each is of a lineage that was not running when it was looked for, and none is of one given before.
+        """
+        tried: set[str] = set()
+        lineages = self._running_lineages()
+        while (found := self._front(tried, lineages)) is not None:
+            yield found["_id"], found.get("turn") or 0
+            tried.add(found["_id"])
+            lineages |= {found["lineageId"]} if found.get("lineageId") else set()
+
+    def serve(self, turn: int) -> None:
+        """Notes that a turn has come: newcomers go on from it."""
+        with errors_translated():
+            self._turns.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
+
+    def waiting_of(self, user_id: str, at_most: int) -> int:
+        """How many jobs of a driver are queued, counted up to a bound."""
+        query = {"userId": user_id, "status": _QUEUED}
+        with errors_translated():
+            return self._jobs.count_documents(query, limit=max(at_most, 1))
+
+    def waiting(self, at_most: int) -> int:
+        """How many jobs are queued in all, counted up to a bound."""
+        with errors_translated():
+            return self._jobs.count_documents({"status": _QUEUED}, limit=max(at_most, 1))
+
+    def _last(self, user_id: str, automatic: bool, tx: ClientSession) -> int:
+        flow = {"userId": user_id, "automatic": automatic, "kind": {"$ne": JobKind.RETRAIN.value}}
+        found = self._jobs.find_one(flow, {"turn": 1}, sort=[("turn", -1)], session=tx)
+        turn = found.get("turn") if found else None
+        return -1 if turn is None else int(turn)
+
+    def _running_lineages(self) -> set[str]:
+        with errors_translated():
+            running = self._jobs.find({"status": _RUNNING}, {"lineageId": 1})
+            return {job["lineageId"] for job in running if job.get("lineageId")}
+
+    def _front(self, tried: Collection[str], lineages: Collection[str]) -> Document | None:
+        query = {
+            "status": _QUEUED,
+            "_id": {"$nin": list(tried)},
+            "lineageId": {"$nin": list(lineages)},
+        } | due()
+        with errors_translated():
+            return self._jobs.find_one(query, {"lineageId": 1, "turn": 1}, sort=FRONT)
+
+
+def due() -> Document:
+    """Of a query: that a job does not wait for another try at a later time."""
+    return {"$or": [{"notBefore": None}, {"notBefore": {"$lte": utc_now()}}]}
