@@ -8,6 +8,7 @@ from typing import Self
 from redis import Redis
 
 from app import mongo
+from app.keys import Seal
 from app.services.accounts import Accounts
 from app.services.analyses import Analyses
 from app.services.analytics import Analytics
@@ -48,7 +49,7 @@ from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
-from app.stores.webhooks import WebhookStore
+from app.stores.webhooks import SEALED_FOR, WebhookStore
 from learning.telemetry import Limits
 from models_store.bundles import Bundles
 from models_store.cache import ModelCache
@@ -111,6 +112,7 @@ def build_container(settings: Settings) -> Container:
         hooks=WebhookStore(database),
         deliveries=DeliveryStore(database),
         queue=queue,
+        seal=Seal(settings.model_keys, SEALED_FOR),
         allow_private=settings.webhook_allow_private,
     )
     registry = ModelRegistry(
@@ -123,7 +125,7 @@ def build_container(settings: Settings) -> Container:
         database,
         registry=registry,
         cache=ModelCache(settings.model_cache_bytes),
-        key=settings.model_key.encode(),
+        keys=settings.model_keys,
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
@@ -239,7 +241,7 @@ def build_container(settings: Settings) -> Container:
             sessions=session_store,
             registry=registry,
             models=models,
-            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
+            bundles=Bundles(database, keys=settings.model_keys, max_bytes=settings.max_model_bytes),
             webhooks=webhooks,
         ),
         experiments=experiments,

@@ -224,7 +224,7 @@ class Job:
     `automatic` marks a job made by an upload: it grows the version that is active when it starts, or starts
     the lineage. `lease_token` names the attempt that holds the job; only its holder may finish it. After
     a failed attempt nobody takes the job until `not_before`. `request_digest` tells whether the idempotency
-    key came again with the same request.
+    key came again with the same request. `request_ids` are of the requests that asked for it.
     """
 
     id: str
@@ -239,6 +239,7 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
     request_digest: str | None = None
+    request_ids: tuple[str, ...] = ()
     progress: Progress | None = None
     model_id: str | None = None
     model_version: str | None = None
@@ -319,6 +320,7 @@ class Version:
     hmac: str
     training_duration: float
     job_id: str | None
+    key_id: str | None = None  # of the key that signed the binary
     created_at: datetime
     updated_at: datetime
 

@@ -17,6 +17,7 @@ import structlog
 import zstandard
 
 from app.errors import ArtifactRefused, TooLarge
+from app.keys import key_id, with_id
 from models_store.allowed import ALLOWED
 
 FORMAT = "lapwise-model-1"
@@ -43,6 +44,7 @@ class Artifact:
     sha256: str  # of the data
     hmac: str
     river_version: str
+    key_id: str | None = None  # of the key that signed; None in those of earlier releases
 
 
 def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
@@ -72,6 +74,7 @@ def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
         sha256=sha256,
         hmac=_signature(key, owner, sha256, len(pickled), river_version),
         river_version=river_version,
+        key_id=key_id(key),
     )
 
 
@@ -81,7 +84,7 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
     Parameters
     ----------
     keys
-        Any of them may have signed, so that a key can be replaced.
+        Any of them may have signed, so that a key can be replaced; the artifact says which.
     max_size
         Of the pickle, in bytes.
 
@@ -112,7 +115,10 @@ def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: 
         raise ArtifactRefused(f"its {artifact.size} bytes are not between 1 and {max_size}")
     if hashlib.sha256(artifact.data).hexdigest() != artifact.sha256:
         raise ArtifactRefused("its digest is not the declared one")
-    signed = (_signature(key, owner, artifact.sha256, artifact.size, artifact.river_version) for key in keys)
+    signed = (
+        _signature(key, owner, artifact.sha256, artifact.size, artifact.river_version)
+        for key in with_id(keys, artifact.key_id)
+    )
     if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
         raise ArtifactRefused("it is not signed for this version with a key of this platform")
 
@@ -120,7 +126,7 @@ def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: 
 def signed_for(artifact: Artifact, owner: Owner, *, key: bytes) -> Artifact:
     """The same binary for another owner; only for one that `decode` has just opened."""
     signature = _signature(key, owner, artifact.sha256, artifact.size, artifact.river_version)
-    return replace(artifact, hmac=signature)
+    return replace(artifact, hmac=signature, key_id=key_id(key))
 
 
 def _signature(key: bytes, owner: Owner, sha256: str, size: int, river_version: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.database import Database
 
 from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
+from app.keys import KeyRing
 from app.mongo import Document
 from learning.model import RacingModel
 from models_store.artifacts import Artifacts
@@ -37,8 +38,8 @@ class ModelStore:
 
     Parameters
     ----------
-    key
-        Signs binaries.
+    keys
+        Sign binaries.
     max_bytes
         Of one model's pickle.
     """
@@ -49,13 +50,13 @@ class ModelStore:
         *,
         registry: ModelRegistry,
         cache: ModelCache,
-        key: bytes,
+        keys: KeyRing,
         max_bytes: int,
     ) -> None:
         self._artifacts = Artifacts(database)
         self._registry = registry
         self._cache = cache
-        self._key = key
+        self._keys = keys
         self._max_bytes = max_bytes
 
     def prepare(self, model: RacingModel[Any], training: Training) -> Version:
@@ -68,7 +69,7 @@ class ModelStore:
         """
         key, parent, asked, now = training.key, training.parent, training.job.parameters, utc_now()
         owner = Owner(user_id=key.user_id, model_id=new_id())
-        artifact = encode(model, owner=owner, key=self._key, max_size=self._max_bytes)
+        artifact = encode(model, owner=owner, key=self._keys.current, max_size=self._max_bytes)
         self._artifacts.put(owner.model_id, artifact.data)
         return Version(
             id=owner.model_id,
@@ -91,6 +92,7 @@ class ModelStore:
             hmac=artifact.hmac,
             training_duration=training.duration,
             job_id=training.job.id,
+            key_id=artifact.key_id,
             created_at=now,
             updated_at=now,
         )
@@ -124,7 +126,7 @@ class ModelStore:
         """
         artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
         model: RacingModel[Any] = decode(
-            artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes
+            artifact, owner=owner_of(version), keys=self._keys.all, max_size=self._max_bytes
         )
         return model
 
@@ -161,6 +163,7 @@ def artifact_of(version: Version, data: bytes) -> Artifact:
         sha256=version.sha256,
         hmac=version.hmac,
         river_version=version.model_metadata["riverVersion"],
+        key_id=version.key_id,
     )
 
 

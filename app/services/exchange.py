@@ -158,6 +158,7 @@ class Exchange:
             compressed_size=artifact.compressed_size,
             sha256=artifact.sha256,
             hmac=artifact.hmac,
+            key_id=artifact.key_id,
             training_duration=exported.training_duration,
             job_id=None,
             created_at=now,

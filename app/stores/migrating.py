@@ -1,6 +1,7 @@
 """Brings a database to the newest form, by one process at a time."""
 
 import time
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -13,28 +14,36 @@ from pymongo_migrate.mongo_migrate import MongoMigrate
 import migrations
 from app.domain import utc_now
 from app.errors import Unavailable
+from app.keys import KeyRing
 from app.mongo import Document, connect, errors_translated
 
 LOCK = "migrationlock"
 LEASE = timedelta(seconds=60)  # a migration that takes longer must bear a second run beside it
 WAIT_SECONDS = 120.0
+KEYS: ContextVar[KeyRing | None] = ContextVar("KEYS", default=None)  # of the run; a migration is given none
 
 
-def migrate(mongo_url: str, database: str) -> None:
+def migrate(mongo_url: str, database: str, keys: KeyRing | None = None) -> None:
     """Runs the migrations that this database has not had; safe to repeat, and from several processes at once.
+
+    Parameters
+    ----------
+    keys
+        For migrations that seal secrets.
 
     Raises
     ------
     Unavailable
         MongoDB does not answer, or another process has been migrating for too long.
     """
-    holder = uuid4().hex
+    holder, given = uuid4().hex, KEYS.set(keys)
     with errors_translated(), connect(mongo_url) as client:
         lock = client[database][LOCK]
         _take(lock, holder)
         try:
             MongoMigrate(client=client, database=database, migrations_dir=str(_folder())).upgrade()
         finally:
+            KEYS.reset(given)
             lock.delete_one({"_id": LOCK, "holder": holder})
 
 

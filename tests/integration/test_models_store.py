@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Version, new_id, utc_now
 from app.errors import ArtifactRefused, LineageChanged, ModelNotFound, Unavailable
+from app.keys import KeyRing
 from app.local.probes import free_port
 from app.mongo import Client, Document, in_transaction
 from learning.laps import Lap, SessionLaps
@@ -406,7 +407,11 @@ def model() -> RacingModel[Any]:
 @pytest.fixture
 def store(database: Database[Document], registry: ModelRegistry) -> ModelStore:
     return ModelStore(
-        database, registry=registry, cache=ModelCache(1 << 20), key=b"a key of the tests", max_bytes=32 << 20
+        database,
+        registry=registry,
+        cache=ModelCache(1 << 20),
+        keys=KeyRing(b"a key of the tests"),
+        max_bytes=32 << 20,
     )
 
 
