@@ -62,6 +62,9 @@ def configure(level: str = "INFO", form: str = "") -> None:
         root.removeHandler(other)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    # at DEBUG it writes whole documents, with whatever is in them
+    logging.getLogger("pymongo").setLevel(max(logging.INFO, root.level))
 
 
 def request_ids() -> tuple[str, ...]:

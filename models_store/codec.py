@@ -19,6 +19,8 @@ import zstandard
 from app.errors import ArtifactRefused, TooLarge
 from app.keys import key_id, with_id
 from models_store.allowed import ALLOWED
+from models_store.blanks import COPYING, Reading, stand_in
+from models_store.program import check_program
 
 FORMAT = "lapwise-model-1"
 _PICKLE_PROTOCOL = 5
@@ -64,7 +66,7 @@ def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
     pickled = pickle.dumps(model, protocol=_PICKLE_PROTOCOL)
     if len(pickled) > max_size:
         raise TooLarge(f"the model has grown to {len(pickled)} bytes, more than {max_size}")
-    _unpickled(pickled)
+    _unpickled(pickled, max_size)
     data = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(pickled)
     sha256, river_version = hashlib.sha256(data).hexdigest(), version("river")
     return Artifact(
@@ -95,7 +97,7 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
     """
     try:
         check(artifact, owner=owner, keys=keys, max_size=max_size)
-        return _unpickled(_decompressed(artifact))
+        return _unpickled(_decompressed(artifact), max_size)
     except ArtifactRefused as exc:
         log.warning("artifact_refused", model_id=owner.model_id, reason=exc.message)
         raise
@@ -145,11 +147,12 @@ def _decompressed(artifact: Artifact) -> bytes:
         raise ArtifactRefused(f"it cannot be decompressed: {exc}") from exc
 
 
-def _unpickled(pickled: bytes) -> Any:
+def _unpickled(pickled: bytes, max_memory: int) -> Any:
+    check_program(pickled, max_memory=max_memory)
     clear_extension_cache()  # else extension codes could name objects without asking find_class
     try:
         with _collector_paused:
-            return _Unpickler(io.BytesIO(pickled), fix_imports=False).load()
+            return _Unpickler(pickled).load()
     except ArtifactRefused:
         raise
     except Exception as exc:  # a malformed pickle, or a class's own __setstate__, may raise anything
@@ -157,12 +160,24 @@ def _unpickled(pickled: bytes) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds the exact names of the allow-list and nothing else; persistent ids are refused by its base."""
+    """Finds the names of the allow-list, or what stands in for them; its base refuses persistent ids."""
+
+    def __init__(self, pickled: bytes) -> None:
+        super().__init__(io.BytesIO(pickled), fix_imports=False)
+        self._reading = Reading(at_most=len(pickled))
+
+    def load(self) -> Any:
+        try:
+            return super().load()
+        finally:
+            self._reading.check_unchanged()
 
     def find_class(self, module: str, name: str, /) -> Any:
         if (module, name) not in ALLOWED:
             raise ArtifactRefused(f"it names {module}.{name}, which no model needs")
-        return super().find_class(module, name)
+        found = stand_in(super().find_class(module, name), module, name)
+        self._reading.note(found)
+        return self._reading.limited(found) if (module, name) in COPYING else found
 
 
 class _CollectorPause:

@@ -8,6 +8,7 @@ from typing import Any
 from pymongo.database import Database
 
 from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
+from app.errors import ArtifactRefused
 from app.keys import KeyRing
 from app.mongo import Document
 from learning.model import RacingModel
@@ -125,9 +126,9 @@ class ModelStore:
         ArtifactRefused
         """
         artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
-        model: RacingModel[Any] = decode(
-            artifact, owner=owner_of(version), keys=self._keys.all, max_size=self._max_bytes
-        )
+        model = decode(artifact, owner=owner_of(version), keys=self._keys.all, max_size=self._max_bytes)
+        if not isinstance(model, RacingModel) or model.model_type != version.model_type:
+            raise ArtifactRefused("it holds something else than the model its version tells of")
         return model
 
     def remove(self, user_id: str, model_id: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import (
+    celeryd_init,
     heartbeat_sent,
     setup_logging,
     task_postrun,
@@ -27,7 +28,8 @@ celery = Celery("lapwise", include=["workers.tasks"])
 celery.config_from_object("celery_config")
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]  # celery has no types
+@celeryd_init.connect  # type: ignore[untyped-decorator]  # celery has no types; earlier than its first warning
+@setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
     settings = Settings.from_environment()
     configure(settings.log_level, settings.log_format)
