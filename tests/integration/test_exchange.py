@@ -294,7 +294,7 @@ def test_a_hostile_pickle_is_refused_even_with_the_platforms_own_signatures(
     ann: Driver, bob: Driver, version: Version, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = unpacked(container, bundle_of(ann, version))
-    monkeypatch.setattr(codec, "_unpickled", lambda _: None)  # else it could not even be signed
+    monkeypatch.setattr(codec, "_unpickled", lambda *_: None)  # else it could not even be signed
     data = repacked(container, sound, Hostile())
     monkeypatch.undo()
     with capture_logs() as logs:

@@ -86,7 +86,7 @@ def test_a_document_has_exactly_the_fields_of_the_contract(add: Add, database: D
         " modelMetadata trainingSessionIds validationResults featureImportance modelSize compressedSize"
         " sha256 trainingDuration createdAt updatedAt"
     ).split()
-    assert set(document) == {*contract, "hmac", "jobId", "activatedAt"}
+    assert set(document) == {*contract, "hmac", "keyId", "jobId", "activatedAt"}
     assert document["_id"] == new.id
     assert document["modelType"] == "lap_time_prediction"
 
@@ -522,3 +522,10 @@ def test_a_driver_who_leaves_takes_all_versions_lineages_and_binaries_along(
         assert [found["_id"] for found in database[collection].find()] == [strangers.id]
     assert [found["userId"] for found in database["lineages"].find()] == [STRANGER]
     assert database["models.chunks"].distinct("files_id") == [strangers.id]
+
+
+def test_a_signed_binary_of_something_else_is_refused(store: ModelStore, model: RacingModel[Any]) -> None:
+    made = store.prepare(model, TRAINING)
+    other = replace(made, model_type=ModelType.SECTOR_ANALYSIS)
+    with pytest.raises(ArtifactRefused, match="something else than the model its version tells of"):
+        store.load_copy(other)
