@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-external lint bench bench-learning fuzz clean
+.PHONY: help demo up test test-external lint bench bench-learning fuzz licences audit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -39,6 +39,14 @@ fuzz: $(STAMP) ## ask the API thousands of odd things for three minutes; SEED=nu
 
 bench-learning: $(STAMP) ## compare the lap-time algorithms; SESSIONS=folder plays your files
 	@exec $(BIN)/python -m bench.learning $(SESSIONS)
+
+licences: $(STAMP) ## list the licences of all that is installed, in docs/licences.md
+	@exec $(BIN)/python -m tests.licences
+
+# pip-audit is installed when it is asked for: nothing else needs it, and without network there is nobody to ask
+audit: $(STAMP) ## look for known vulnerabilities in what is installed; STRICT=1 fails where nobody can be asked
+	@$(BIN)/python -c 'import pip_audit' 2>/dev/null || $(BIN)/python -m pip install --quiet --retries 1 'pip-audit>=2.9' || true
+	@exec $(BIN)/python -m tests.audit $(if $(STRICT),--strict)
 
 clean: ## remove what was built, not the data in .lapwise
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,17 +6,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gunicorn.glogging import Logger
+
 from app.errors import LapwiseError
+from app.logs import configure
 from app.settings import LocalSettings, Settings
 
 _settings = LocalSettings.from_environment()
 try:
-    Settings.from_environment()  # each worker reads them again; here a missing one ends the start in one line
+    # each worker reads them again; here a missing one ends the start in one line
+    _app_settings = Settings.from_environment()
 except LapwiseError as exc:
     sys.exit(f"error: {exc.message}")
 
 # Read when NumPy is loaded. A model's matrices are small, and the other core has requests of its own.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+class OneForm(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gives gunicorn's messages the form of all others."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        configure(_app_settings.log_level, _app_settings.log_format)
+        self.error_log.handlers.clear()
+        self.error_log.propagate = True
+
 
 bind = f"127.0.0.1:{_settings.port or 8000}"  # the Procfile opens it to the network
 worker_class = "gthread"
@@ -25,6 +40,7 @@ threads = _settings.web_threads
 timeout = 60  # of a process that no longer beats, not of a request
 graceful_timeout = 30  # for what a process is answering when it is asked to stop
 keepalive = 15
+logger_class = OneForm
 accesslog = None  # the application logs its requests itself, with their ids
 control_socket_disable = True  # it would be shared by every gunicorn of this user
 

@@ -11,7 +11,8 @@ import click
 from app.commands.account import login, logout
 from app.commands.models import models, predict, train
 from app.commands.sessions import jobs, retry, sessions, upload
-from app.errors import LapwiseError
+from app.errors import LapwiseError, NotSignedAnew
+from app.keys import Seal
 from app.operations import backup, restore, verify
 from app.settings import LocalSettings, Settings
 from learning.errors import LearningError
@@ -43,8 +44,34 @@ def migrate() -> None:
     from app.stores.migrating import migrate as run
 
     settings = Settings.from_environment()
-    run(settings.mongo_url, settings.database)
+    run(settings.mongo_url, settings.database, settings.model_keys)
     click.echo(f"database {settings.database} is up to date")
+
+
+@cli.command()
+def rekey() -> None:
+    """Sign every model and seal every stored secret with the key of today.
+
+    After LAPWISE_MODEL_KEY was replaced and the former key put into LAPWISE_MODEL_KEY_OLD. The platform may
+    go on working, and the command may be broken off and repeated. When it says that nothing is left, the
+    former key can be forgotten.
+    """
+    from app.mongo import connect
+    from app.stores.webhooks import SEALED_FOR, WebhookStore
+    from models_store.rekeying import Rekeying
+
+    settings = Settings.from_environment()
+    with connect(settings.mongo_url) as client:
+        database = client[settings.database]
+        rekeying = Rekeying(database, keys=settings.model_keys, max_bytes=settings.max_model_bytes)
+        with click.progressbar(length=rekeying.left(), label="models", file=sys.stderr) as bar:
+            done = rekeying.run(lambda: bar.update(1))
+        resealed = WebhookStore(database).reseal(Seal(settings.model_keys, SEALED_FOR))
+        click.echo(
+            f"{done.signed} models signed and {resealed} secrets sealed anew, {rekeying.left()} models left"
+        )
+    if done.refused:
+        raise NotSignedAnew(modelIds=done.refused)
 
 
 @cli.command()

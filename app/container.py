@@ -9,6 +9,7 @@ from typing import Self
 from redis import Redis
 
 from app import mongo
+from app.keys import Seal
 from app.services.accounts import Accounts
 from app.services.admission import Admission, Bounds
 from app.services.analyses import Analyses
@@ -55,7 +56,7 @@ from app.stores.shares import ShareStore
 from app.stores.turns import Turns
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
-from app.stores.webhooks import WebhookStore
+from app.stores.webhooks import SEALED_FOR, WebhookStore
 from learning.telemetry import Limits
 from models_store.bundles import Bundles
 from models_store.cache import ModelCache
@@ -128,6 +129,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         hooks=WebhookStore(database),
         deliveries=DeliveryStore(database),
         queue=queue,
+        seal=Seal(settings.model_keys, SEALED_FOR),
         allow_private=settings.webhook_allow_private,
     )
     registry = ModelRegistry(
@@ -141,7 +143,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         database,
         registry=registry,
         cache=ModelCache(settings.model_cache_bytes),
-        key=settings.model_key.encode(),
+        keys=settings.model_keys,
         max_bytes=settings.max_model_bytes,
     )
     jobs = Jobs(job_store, status, queue)
@@ -266,7 +268,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
             sessions=session_store,
             registry=registry,
             models=models,
-            bundles=Bundles(database, key=settings.model_key.encode(), max_bytes=settings.max_model_bytes),
+            bundles=Bundles(database, keys=settings.model_keys, max_bytes=settings.max_model_bytes),
             webhooks=webhooks,
         ),
         experiments=experiments,
@@ -325,7 +327,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
             sessions=session_store,
             models=models,
             status=status,
-            keys=[settings.model_key.encode()],
+            keys=settings.model_keys,
         ),
     )
 

@@ -61,7 +61,7 @@ def check_address(address: str) -> None:
     special = parsed.is_multicast or any(parsed in network for network in _SPECIAL)
     outside = isinstance(parsed, IPv6Address) and parsed not in _IPV6_UNICAST  # mapped IPv4, NAT64 …
     if special or outside or not parsed.is_global:
-        raise DestinationRefused(f"{address} is not a public address")
+        raise DestinationRefused("the host is not at a public address")  # at which is not told
 
 
 def _check_public(url: httpx.URL) -> None:

@@ -239,7 +239,8 @@ class Job:
     a failed attempt nobody takes the job until `not_before`. `request_digest` tells whether the idempotency
     key came again with the same request. `turn` is its place among all drivers' jobs. `learning` is the
     session that its attempt is at, noted before it is learned; `moved` names the jobs that learn sessions
-    in its place since an attempt failed, and `left_out` why it goes on without others.
+    in its place since an attempt failed, and `left_out` why it goes on without others. `request_ids` are
+    of the requests that asked for it.
     """
 
     id: str
@@ -254,6 +255,7 @@ class Job:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
     request_digest: str | None = None
+    request_ids: tuple[str, ...] = ()
     progress: Progress | None = None
     model_id: str | None = None
     model_version: str | None = None
@@ -341,6 +343,7 @@ class Version:
     hmac: str
     training_duration: float
     job_id: str | None
+    key_id: str | None = None  # of the key that signed the binary
     created_at: datetime
     updated_at: datetime
     format: int = 1

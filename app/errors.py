@@ -219,6 +219,18 @@ class SetupMissing(Invalid):
     code = "setup_missing"
 
 
+class NotSignedAnew(LapwiseError):
+    """Some models are signed with none of the keys, or damaged; they stay as they are and do not load."""
+
+    code = "not_signed_anew"
+
+
+class SecretUnreadable(LapwiseError):
+    """A stored secret was sealed with a key that this platform does not have."""
+
+    code = "secret_unreadable"
+
+
 class TooLarge(LapwiseError):
     """The request is larger than the platform takes."""
 

@@ -1,17 +1,36 @@
-"""One JSON line a log record for every process, whether the record comes from us or from a library."""
+"""One line a log record for every process, whether the record comes from us or from a library.
+
+In production a line is JSON; in a terminal it is made for eyes. No line holds a secret, and no text in it can
+begin another line.
+"""
 
 import logging
+import re
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
+from structlog.contextvars import get_contextvars
 from structlog.types import Processor
 
 SECRET = ("authorization", "password", "secret", "token")  # parts of names whose values are never written
+HIDDEN = "[hidden]"
+_CREDENTIALS = re.compile(r"(://)[^\s/@]+@")
+_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(\.[\w-]+)+")
+_BEARER = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+|\bwhsec_[\w-]+")
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028"}
 
 
-def configure(level: str = "INFO") -> None:
-    """Sends structlog and the standard library's logging to stderr as JSON; safe to repeat."""
+def configure(level: str = "INFO", form: str = "") -> None:
+    """Sends structlog and the standard library's logging to stderr; safe to repeat.
+
+    Parameters
+    ----------
+    form
+        json, text or nothing, which means text in a terminal and JSON elsewhere.
+    """
+    is_text = form == "text" or (not form and sys.stderr.isatty())
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -30,14 +49,12 @@ def configure(level: str = "INFO") -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+    renderer = _for_eyes if is_text else structlog.processors.JSONRenderer(default=str)
     handler = Handler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(default=str),
-            ],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
     root = logging.getLogger()
@@ -45,18 +62,70 @@ def configure(level: str = "INFO") -> None:
         root.removeHandler(other)
     root.addHandler(handler)
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
+    # at DEBUG it writes whole documents, with whatever is in them
+    logging.getLogger("pymongo").setLevel(max(logging.INFO, root.level))
+
+
+def request_ids() -> tuple[str, ...]:
+    """The ids of the requests that the present work comes from: one in web, in a worker perhaps more."""
+    bound = get_contextvars()
+    return (bound["request_id"],) if "request_id" in bound else tuple(bound.get("request_ids", ()))
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Hides values whose name says that they are secret.
+    """Hides values whose name says that they are secret, and what looks like a secret or an address in texts.
 
     >>> redact(None, "info", {"event": "login", "refresh_token": "abc"})
     {'event': 'login', 'refresh_token': '[hidden]'}
+    >>> redact(None, "info", {"error": "redis://user:pass@cache/0 of ann@example.com does not answer"})
+    {'error': 'redis://[hidden]@cache/0 of [hidden] does not answer'}
     """
-    for name in event:
-        if any(part in name.lower() for part in SECRET):
-            event[name] = "[hidden]"
+    for name, value in event.items():
+        if not name.startswith("_"):  # structlog's own
+            event[name] = _hidden(name, value)
     return event
+
+
+def without_credentials(text: str) -> str:
+    """The text with the credentials in its URLs hidden.
+
+    >>> without_credentials("mongodb://user:pass@db/?tls=true")
+    'mongodb://[hidden]@db/?tls=true'
+    """
+    return _CREDENTIALS.sub(rf"\1{HIDDEN}@", text)
+
+
+def _hidden(name: str, value: Any) -> Any:
+    if any(part in name.lower() for part in SECRET):
+        return HIDDEN
+    if isinstance(value, str):
+        shown = _EMAIL.sub(HIDDEN, without_credentials(value)) if "@" in value else value
+        return _BEARER.sub(HIDDEN, shown)
+    if isinstance(value, dict):
+        return {key: _hidden(str(key), item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_hidden("", item) for item in value]
+    return value
+
+
+_console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+
+
+def _for_eyes(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+    exception = event.pop("exception", None)
+    shown = {name: _escaped(value) for name, value in event.items()}
+    line = str(_console(logger, method, shown))
+    return line if exception is None else f"{line}\n{_indented(exception)}"
+
+
+def _escaped(value: Any) -> Any:
+    return value.translate(_CONTROLS) if isinstance(value, str) else value
+
+
+def _indented(text: str) -> str:
+    """A traceback, none of whose lines can be taken for a record."""
+    return "\n".join(f"    {line.translate(_CONTROLS)}" for line in text.split("\n"))
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only

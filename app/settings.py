@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from app.errors import SettingInvalid, SettingMissing
+from app.keys import KeyRing
 
+FORMATS = ("", "json", "text")  # of logs
 PREFIX = "LAPWISE_"
 MEBIBYTE = 1 << 20
 SHORTEST_SECRET = 16  # characters
@@ -23,6 +25,8 @@ class Settings:
     secret_key: str = field(repr=False)  # signs access and refresh tokens
     model_key: str = field(repr=False)  # signs model binaries
     webhook_secret: str = field(repr=False)  # what a game backend signs its events with
+    model_key_old: str = field(default="", repr=False)  # former keys, which still verify; separated by commas
+    webhook_secret_old: str = field(default="", repr=False)  # likewise
     broker_url: str = field(default="", repr=False)  # the queue; empty means redis_url
     database: str = "lapwise"
     access_token_seconds: int = 900
@@ -52,17 +56,26 @@ class Settings:
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
     log_level: str = "INFO"
+    log_format: str = ""  # json or text; empty means text in a terminal, else JSON
 
     def __post_init__(self) -> None:
         for name in ("secret_key", "model_key", "webhook_secret"):
-            if len(getattr(self, name)) < SHORTEST_SECRET:
-                variable = PREFIX + name.upper()
-                raise SettingInvalid(
-                    f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable
-                )
-
+            _check_length(name, [getattr(self, name)])
+        for name in ("model_key_old", "webhook_secret_old"):
+            _check_length(name, _listed(getattr(self, name)))
+        if self.log_format not in FORMATS:
+            raise SettingInvalid("LAPWISE_LOG_FORMAT must be json or text", setting="LAPWISE_LOG_FORMAT")
         if self.keep_versions < 1:
             raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
+
+    @property
+    def model_keys(self) -> KeyRing:
+        return KeyRing(self.model_key.encode(), tuple(key.encode() for key in _listed(self.model_key_old)))
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """The one of today first."""
+        return (self.webhook_secret, *_listed(self.webhook_secret_old))
 
     @property
     def queue_url(self) -> str:
@@ -129,3 +142,14 @@ def _converted(kind: Any, name: str, text: str) -> Any:
         return _FLAGS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError) as exc:
         raise SettingInvalid(f"{name} must be of type {kind.__name__}, not {text!r}", setting=name) from exc
+
+
+def _listed(text: str) -> list[str]:
+    """What is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _check_length(name: str, secrets: list[str]) -> None:
+    if any(len(secret) < SHORTEST_SECRET for secret in secrets):
+        variable = PREFIX + name.upper()
+        raise SettingInvalid(f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable)

@@ -7,6 +7,7 @@ be changed, and a recorded request is worth nothing a few minutes later.
 import hashlib
 import hmac
 import re
+from collections.abc import Sequence
 
 from app.errors import SignatureInvalid
 
@@ -26,11 +27,16 @@ def sign(secret: str, body: bytes, time: int) -> str:
     return f"t={time},v1={_digest(secret, str(time), body)}"
 
 
-def check(header: str | None, secret: str, body: bytes, now: float) -> None:
+def check(header: str | None, secret: str, body: bytes, now: float, *, former: Sequence[str] = ()) -> None:
     """Nothing, for a header that was made with the secret for this body a moment ago.
 
     There may be several `v1=` values, as a sender gives while its secret is being changed: one good one is
     enough.
+
+    Parameters
+    ----------
+    former
+        Secrets that were replaced and are still good, while senders change theirs.
 
     Raises
     ------
@@ -39,9 +45,9 @@ def check(header: str | None, secret: str, body: bytes, now: float) -> None:
     time, signatures = _parts(header)
     if abs(now - int(time)) > TOLERANCE:
         raise SignatureInvalid(f"the signature's time is more than {TOLERANCE} s from ours; sign it anew")
-    expected = _digest(secret, time, body)
+    expected = [_digest(one, time, body) for one in (secret, *former)]
     # every one is compared, so that the time taken tells nothing
-    if not any([hmac.compare_digest(expected, one.lower()) for one in signatures]):
+    if not any([hmac.compare_digest(good, one.lower()) for good in expected for one in signatures]):
         raise SignatureInvalid("the signature does not belong to this body and secret")
 
 

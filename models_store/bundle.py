@@ -15,6 +15,7 @@ from zipfile import ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from app.domain import ModelType
 from app.errors import BundleRefused
+from app.keys import key_id
 from app.mongo import from_document, to_document
 from models_store.codec import Artifact
 
@@ -58,10 +59,10 @@ class Bundle:
 def pack(bundle: Bundle, file: IO[bytes], *, key: bytes) -> None:
     """Writes a bundle, signed with the platform's key."""
     artifact = bundle.artifact
-    binary = {name: value for name, value in to_document(artifact).items() if name != "data"}
+    binary = {name: value for name, value in to_document(artifact).items() if name not in ("data", "keyId")}
     unsigned = {
         "format": FORMAT,
-        "keyId": _key_id(key),
+        "keyId": key_id(key),
         "model": to_document(bundle.exported),
         "binary": binary,
     }
@@ -98,11 +99,6 @@ def _text(manifest: Mapping[str, Any]) -> bytes:
 def _signature(key: bytes, unsigned: Mapping[str, Any]) -> str:
     # begins unlike what is signed of a binary, so that neither signature stands for the other
     return hmac.new(key, f"{FORMAT}\n".encode() + _text(unsigned), hashlib.sha256).hexdigest()
-
-
-def _key_id(key: bytes) -> str:
-    """Tells keys apart, and nothing of a key."""
-    return hmac.new(key, b"lapwise-key-id", hashlib.sha256).hexdigest()[:16]
 
 
 def _write(file: IO[bytes], manifest: bytes, data: bytes) -> None:
@@ -163,7 +159,7 @@ def _manifest(text: bytes, keys: Sequence[bytes]) -> dict[str, Any]:
         raise refused(f"its {MANIFEST} is not JSON") from exc
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise refused(f"its {MANIFEST} does not say that the format is {FORMAT}")
-    key = next((key for key in keys if manifest.get("keyId") == _key_id(key)), None)
+    key = next((key for key in keys if manifest.get("keyId") == key_id(key)), None)
     if key is None:
         raise refused("it was signed with the key of another platform")
     given = str(manifest.pop("signature", ""))

@@ -6,6 +6,7 @@ from pymongo.database import Database
 
 from app.domain import Version, iso, utc_now
 from app.errors import ArtifactRefused
+from app.keys import KeyRing
 from app.mongo import Document
 from learning.model import RacingModel
 from models_store.artifacts import Artifacts
@@ -20,15 +21,15 @@ class Bundles:
 
     Parameters
     ----------
-    key
-        Signs binaries and bundles.
+    keys
+        Sign binaries and bundles.
     max_bytes
         Of one model's pickle.
     """
 
-    def __init__(self, database: Database[Document], *, key: bytes, max_bytes: int) -> None:
+    def __init__(self, database: Database[Document], *, keys: KeyRing, max_bytes: int) -> None:
         self._artifacts = Artifacts(database)
-        self._key = key
+        self._keys = keys
         self._max_bytes = max_bytes
 
     def write(self, version: Version, file: IO[bytes]) -> None:
@@ -43,10 +44,13 @@ class Bundles:
         """
         try:
             artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
-            check(artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes)
+            check(artifact, owner=owner_of(version), keys=self._keys.all, max_size=self._max_bytes)
         except ArtifactRefused as exc:
             raise unreadable(version, exc) from exc
-        pack(Bundle(exported=_exported(version), artifact=artifact), file, key=self._key)
+        signed = signed_for(
+            artifact, owner_of(version), key=self._keys.current
+        )  # perhaps it was a former key
+        pack(Bundle(exported=_exported(version), artifact=signed), file, key=self._keys.current)
 
     def read(self, file: IO[bytes]) -> tuple[Bundle, RacingModel[Any]]:
         """A bundle, all its signatures checked, and the model in it.
@@ -55,11 +59,11 @@ class Bundles:
         ------
         BundleRefused
         """
-        bundle = unpack(file, keys=[self._key])
+        bundle = unpack(file, keys=self._keys.all)
         exported = bundle.exported
         owner = Owner(user_id=exported.user_id, model_id=exported.model_id)
         try:
-            model = decode(bundle.artifact, owner=owner, keys=[self._key], max_size=self._max_bytes)
+            model = decode(bundle.artifact, owner=owner, keys=self._keys.all, max_size=self._max_bytes)
         except ArtifactRefused as exc:
             made = bundle.artifact.river_version
             raise refused(f"its model, made with River {made}, is refused: {exc.message}") from exc
@@ -69,7 +73,7 @@ class Bundles:
 
     def adopt(self, bundle: Bundle, owner: Owner) -> Artifact:
         """Stores the binary of a bundle just read as that of a new version, signed for it."""
-        artifact = signed_for(bundle.artifact, owner, key=self._key)
+        artifact = signed_for(bundle.artifact, owner, key=self._keys.current)
         self._artifacts.put(owner.model_id, artifact.data)
         return artifact
 

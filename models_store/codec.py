@@ -11,14 +11,17 @@ from copyreg import clear_extension_cache
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from threading import Lock
-from typing import IO, Any
+from typing import Any
 
 import structlog
 import zstandard
 
 from app.errors import ArtifactNotSigned, ArtifactRefused, TooLarge
+from app.keys import key_id, with_id
 from models_store import formats
 from models_store.allowed import ALLOWED
+from models_store.blanks import COPYING, Reading, stand_in
+from models_store.program import check_program
 
 KIND = "lapwise-model"  # what is signed begins with it, and with the format's number
 _PICKLE_PROTOCOL = 5
@@ -45,6 +48,7 @@ class Artifact:
     hmac: str
     river_version: str
     format: int = 1  # of binaries from before it was written down
+    key_id: str | None = None  # of the key that signed; None in those of earlier releases
 
 
 def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
@@ -64,7 +68,7 @@ def encode(model: Any, *, owner: Owner, key: bytes, max_size: int) -> Artifact:
     pickled = pickle.dumps(model, protocol=_PICKLE_PROTOCOL)
     if len(pickled) > max_size:
         raise TooLarge(f"the model has grown to {len(pickled)} bytes, more than {max_size}")
-    _unpickled(pickled, formats.CURRENT)
+    _unpickled(pickled, max_size, formats.CURRENT)
     data = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(pickled)
     artifact = Artifact(
         data=data,
@@ -84,7 +88,7 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
     Parameters
     ----------
     keys
-        Any of them may have signed, so that a key can be replaced.
+        Any of them may have signed, so that a key can be replaced; the artifact says which.
     max_size
         Of the pickle, in bytes.
 
@@ -96,7 +100,7 @@ def decode(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size:
     try:
         check(artifact, owner=owner, keys=keys, max_size=max_size)
         formats.check(artifact.format)
-        return _unpickled(_decompressed(artifact), artifact.format)
+        return _unpickled(_decompressed(artifact), max_size, artifact.format)
     except ArtifactRefused as exc:
         log.warning("artifact_refused", model_id=owner.model_id, reason=exc.message)
         raise
@@ -116,14 +120,14 @@ def check(artifact: Artifact, *, owner: Owner, keys: Sequence[bytes], max_size: 
         raise ArtifactRefused(f"its {artifact.size} bytes are not between 1 and {max_size}")
     if hashlib.sha256(artifact.data).hexdigest() != artifact.sha256:
         raise ArtifactRefused("its digest is not the declared one")
-    signed = (_signature(artifact, owner, key) for key in keys)
+    signed = (_signature(artifact, owner, key) for key in with_id(keys, artifact.key_id))
     if not any(hmac.compare_digest(signature.encode(), artifact.hmac.encode()) for signature in signed):
         raise ArtifactNotSigned("it is not signed for this version with a key of this platform")
 
 
 def signed_for(artifact: Artifact, owner: Owner, *, key: bytes) -> Artifact:
     """The same binary for another owner; only for one that `decode` has just opened."""
-    return replace(artifact, hmac=_signature(artifact, owner, key))
+    return replace(artifact, hmac=_signature(artifact, owner, key), key_id=key_id(key))
 
 
 def _signature(artifact: Artifact, owner: Owner, key: bytes) -> str:
@@ -143,11 +147,12 @@ def _decompressed(artifact: Artifact) -> bytes:
         raise ArtifactRefused(f"it cannot be decompressed: {exc}") from exc
 
 
-def _unpickled(pickled: bytes, number: int) -> Any:
+def _unpickled(pickled: bytes, max_memory: int, number: int) -> Any:
+    check_program(pickled, max_memory=max_memory)
     clear_extension_cache()  # else extension codes could name objects without asking find_class
     try:
         with _collector_paused:
-            return formats.upgraded(_Unpickler(io.BytesIO(pickled), number).load(), number)
+            return formats.upgraded(_Unpickler(pickled, number).load(), number)
     except ArtifactRefused:
         raise
     except Exception as exc:  # a malformed pickle, __setstate__ or an upgrade may raise anything
@@ -155,17 +160,26 @@ def _unpickled(pickled: bytes, number: int) -> Any:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds the exact names of the allow-list and nothing else; persistent ids are refused by its base."""
+    """Finds the names of the allow-list, or what stands in for them; its base refuses persistent ids."""
 
-    def __init__(self, pickled: IO[bytes], number: int) -> None:
-        super().__init__(pickled, fix_imports=False)
+    def __init__(self, pickled: bytes, number: int) -> None:
+        super().__init__(io.BytesIO(pickled), fix_imports=False)
         self._format = number
+        self._reading = Reading(at_most=len(pickled))
+
+    def load(self) -> Any:
+        try:
+            return super().load()
+        finally:
+            self._reading.check_unchanged()
 
     def find_class(self, module: str, name: str, /) -> Any:
         found = formats.today((module, name), self._format)
         if found not in ALLOWED:
             raise ArtifactRefused(f"it names {module}.{name}, which no model needs")
-        return super().find_class(*found)
+        found_class = stand_in(super().find_class(*found), *found)
+        self._reading.note(found_class)
+        return self._reading.limited(found_class) if found in COPYING else found_class
 
 
 class _CollectorPause:

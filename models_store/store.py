@@ -9,6 +9,7 @@ from pymongo.database import Database
 
 from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
 from app.errors import ArtifactRefused
+from app.keys import KeyRing
 from app.mongo import Document
 from learning.model import RacingModel
 from models_store.artifacts import Artifacts
@@ -39,8 +40,8 @@ class ModelStore:
 
     Parameters
     ----------
-    key
-        Signs binaries.
+    keys
+        Sign binaries.
     max_bytes
         Of one model's pickle.
     """
@@ -51,14 +52,14 @@ class ModelStore:
         *,
         registry: ModelRegistry,
         cache: ModelCache,
-        key: bytes,
+        keys: KeyRing,
         max_bytes: int,
     ) -> None:
         self._artifacts = Artifacts(database)
         self._readability = Readability(database)
         self._registry = registry
         self._cache = cache
-        self._key = key
+        self._keys = keys
         self._max_bytes = max_bytes
 
     def prepare(self, model: RacingModel[Any], training: Training) -> Version:
@@ -71,7 +72,7 @@ class ModelStore:
         """
         key, parent, asked, now = training.key, training.parent, training.job.parameters, utc_now()
         owner = Owner(user_id=key.user_id, model_id=new_id())
-        artifact = encode(model, owner=owner, key=self._key, max_size=self._max_bytes)
+        artifact = encode(model, owner=owner, key=self._keys.current, max_size=self._max_bytes)
         self._artifacts.put(owner.model_id, artifact.data)
         return Version(
             id=owner.model_id,
@@ -95,6 +96,7 @@ class ModelStore:
             format=artifact.format,
             training_duration=training.duration,
             job_id=training.job.id,
+            key_id=artifact.key_id,
             created_at=now,
             updated_at=now,
         )
@@ -129,9 +131,9 @@ class ModelStore:
         """
         try:
             artifact = artifact_of(version, self._artifacts.read(version.id, size=version.compressed_size))
-            model: RacingModel[Any] = decode(
-                artifact, owner=owner_of(version), keys=[self._key], max_size=self._max_bytes
-            )
+            model = decode(artifact, owner=owner_of(version), keys=self._keys.all, max_size=self._max_bytes)
+            if not isinstance(model, RacingModel) or model.model_type != version.model_type:
+                raise ArtifactRefused("it holds something else than the model its version tells of")
         except ArtifactRefused as exc:
             self._readability.note(version, exc.message)
             raise unreadable(version, exc) from exc
@@ -180,6 +182,7 @@ def artifact_of(version: Version, data: bytes) -> Artifact:
         hmac=version.hmac,
         river_version=version.model_metadata["riverVersion"],
         format=version.format,
+        key_id=version.key_id,
     )
 
 

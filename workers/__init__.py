@@ -10,12 +10,16 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import (
+    celeryd_init,
     heartbeat_sent,
     setup_logging,
+    task_postrun,
+    task_prerun,
     worker_init,
     worker_process_init,
     worker_shutting_down,
 )
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from app.logs import configure
 from app.settings import Settings
@@ -30,9 +34,24 @@ celery = Celery("lapwise", include=["workers.tasks"])
 celery.config_from_object("celery_config")
 
 
-@setup_logging.connect  # type: ignore[untyped-decorator]  # celery has no types
+@celeryd_init.connect  # type: ignore[untyped-decorator]  # celery has no types; earlier than its first warning
+@setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logs(**_: object) -> None:
-    configure(Settings.from_environment().log_level)
+    settings = Settings.from_environment()
+    configure(settings.log_level, settings.log_format)
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+def _name_task(task_id: str, task: Any, **_: object) -> None:
+    """Every line a task logs names the task, and the requests that its message came from."""
+    clear_contextvars()
+    asked = {"request_ids": sent} if (sent := task.request.get("request_ids")) else {}
+    bind_contextvars(task_id=task_id, **asked)
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _forget_task(**_: object) -> None:
+    clear_contextvars()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]

@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
         from app.container import build_container  # here, for it loads all of the learning core
 
         settings = settings or Settings.from_environment()
-        logs.configure(settings.log_level)
+        logs.configure(settings.log_level, settings.log_format)
         container = build_container(settings)
     app = _bare_app(container.settings)
     app.extensions[CONTAINER] = container

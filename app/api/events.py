@@ -92,8 +92,8 @@ def check_backlog() -> None:
 def check_signature() -> None:
     """The sender knows the secret and has just sent this very body."""
     header = request.headers.get(HEADER)
-    secret = services().settings.webhook_secret
-    check(header, secret, raw_body(request), time.time())
+    secret, *former = services().settings.webhook_secrets
+    check(header, secret, raw_body(request), time.time(), former=former)
 
 
 @bp.operation(

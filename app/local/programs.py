@@ -79,7 +79,7 @@ def supervisor_config(programs: Iterable[Program], folder: Path, socket: Path) -
 
 def _python_programs(settings: LocalSettings, ports: Ports, folder: Path) -> list[Program]:
     python = [sys.executable, "-m"]
-    celery = [*python, "celery", "-A", "workers"]
+    celery = [*python, "celery", "--quiet", "-A", "workers"]  # no banner among the lines of JSON
     flower = [*celery, "flower", f"--address={LOOPBACK}", f"--port={ports.flower}"]
     beat = [*celery, "beat", "--pidfile=", "--schedule", str(folder / "run" / "beat-schedule")]
     consume = [*celery, "worker", "--without-gossip", "--without-mingle", "--queues"]

@@ -14,6 +14,7 @@ from app.local import probes, servers
 from app.local.files import local_secrets, make_folders, only_run, write_private
 from app.local.programs import SERVERS, Ports, all_programs, supervisor_config
 from app.local.supervisor import ProgramState, Supervisor
+from app.logs import without_credentials
 from app.settings import PREFIX, LocalSettings, Settings
 from app.stores.migrating import migrate
 
@@ -123,7 +124,7 @@ class _Run:
         self._say(f"starting in {self._folder}, logs in {self._folder / 'logs'}")
         self._supervisor.start(self._environment, lock)
         self._until(self._servers_missing)
-        migrate(settings.mongo_url, settings.database)
+        migrate(settings.mongo_url, settings.database, settings.model_keys)
         self._supervisor.run(program.name for program in programs if program.name not in SERVERS)
         self._until(lambda: probes.why_not_ready(self._ports.web))
         self._is_ready = True
@@ -202,8 +203,8 @@ class _Run:
         endpoints = {
             "api": _url(self._ports.web),
             "flower": _url(self._ports.flower),
-            "mongo": self._environment["LAPWISE_MONGO_URL"],
-            "redis": self._environment["LAPWISE_REDIS_URL"],
+            "mongo": without_credentials(self._environment["LAPWISE_MONGO_URL"]),
+            "redis": without_credentials(self._environment["LAPWISE_REDIS_URL"]),
             "pids": {name: _pids(self._states).get(name) for name in ALL_PROGRAMS},
         }
         write_private(self._folder / "endpoints.json", endpoints)

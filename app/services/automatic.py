@@ -1,12 +1,13 @@
 """Which jobs learn new sessions by themselves: decided for many sessions at once, with few queries."""
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pymongo.client_session import ClientSession
 
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Session
 from app.errors import Unauthorized
+from app.logs import request_ids
 from app.services.jobs import new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
@@ -22,12 +23,14 @@ class Wish:
 
     `model_types` are the lineages to train; None stands for every active one of the driver and track, and lap
     time prediction also where it is not active. With `again` it is learned by a job to come though one has
-    learned it already: the version active then did not grow from what that one made.
+    learned it already: the version active then did not grow from what that one made. `request_ids` are of the
+    requests that brought it.
     """
 
     session: Session
     model_types: tuple[ModelType, ...] | None = None
     again: bool = False
+    request_ids: tuple[str, ...] = field(default_factory=request_ids)
 
 
 class AutomaticJobs:
@@ -91,22 +94,31 @@ class _Plan:
         session = wish.session
         job_id = self._learning.get((key.id, session.id))
         if job_id is None or (wish.again and not _waits(self.jobs[job_id])):
-            job_id = self._join(session, key) or self._begin(session, key)
+            job_id = self._join(wish, key) or self._begin(wish, key)
             self._learning[key.id, session.id] = job_id
         return job_id
 
-    def _join(self, session: Session, key: LineageKey) -> str | None:
+    def _join(self, wish: Wish, key: LineageKey) -> str | None:
         job = self.jobs.get(self._waiting.get(key.id, ""))
         if job is None or not _has_room(job):
             return None
-        self.jobs[job.id] = replace(job, session_ids=(*job.session_ids, session.id))
+        asked = tuple(dict.fromkeys((*job.request_ids, *wish.request_ids)))
+        session_ids = (*job.session_ids, wish.session.id)
+        self.jobs[job.id] = replace(job, session_ids=session_ids, request_ids=asked)
         if job.id not in self._new:
             self._joined[job.id] = None
         return job.id
 
-    def _begin(self, session: Session, key: LineageKey) -> str:
+    def _begin(self, wish: Wish, key: LineageKey) -> str:
         kind = JobKind.INCREMENTAL_TRAINING if key.id in self._active else JobKind.TRAIN
-        job = new_job(kind, key, (session.id,), lineage_id=key.id, automatic=True)
+        job = new_job(
+            kind,
+            key,
+            (wish.session.id,),
+            lineage_id=key.id,
+            automatic=True,
+            request_ids=wish.request_ids,
+        )
         self.jobs[job.id] = job
         self._new.append(job.id)
         self._waiting[key.id] = job.id

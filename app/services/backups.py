@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -12,6 +12,7 @@ from pymongo.database import Database
 
 from app.domain import iso, utc_now
 from app.errors import BackupFailed, BackupRefused, ModelNotFound, ModelUnreadable, RestoreRefused
+from app.keys import KeyRing
 from app.mongo import Client, Document, errors_translated
 from app.stores import archive, migrating
 from app.stores.archive import Contents, Head, Writer
@@ -39,7 +40,7 @@ class Backups:
     Parameters
     ----------
     keys
-        Of models; the first signs backups, any of them opens one.
+        Of models; the one of today signs backups, any of them opens one.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Backups:
         sessions: SessionStore,
         models: ModelStore,
         status: JobStatusStore,
-        keys: Sequence[bytes],
+        keys: KeyRing,
     ) -> None:
         self._client = client
         self._database = database
@@ -133,13 +134,13 @@ class Backups:
             created_at=iso(utc_now()),
             migrations=tuple(sorted(migrating.applied(self._database))),
         )
-        writer = Writer(file, head, key=self._keys[0])
+        writer = Writer(file, head, key=self._keys.current)
         return writer.close(self._dump.write(writer, on_documents))
 
     def _checked(self, file: IO[bytes], on_step: OnStep) -> Contents:
         size = os.fstat(file.fileno()).st_size
         contents = archive.check(
-            file, keys=self._keys, on_read=lambda done: on_step("checking the file", done, size)
+            file, keys=self._keys.all, on_read=lambda done: on_step("checking the file", done, size)
         )
         newer = set(contents.head.migrations) - migrating.known()
         if newer:
@@ -169,9 +170,11 @@ class Backups:
         with errors_translated():
             note.update_one({"_id": migrating.RESTORING}, {"$set": {"since": utc_now()}}, upsert=True)
             self._dump.clear()
-            migrating.upgrade_to(self._client, self._database.name, contents.head.migrations)
+            migrating.upgrade_to(
+                self._client, self._database.name, contents.head.migrations, self._keys
+            )
             self._dump.read(archive.parts(file, lambda done: on_step("restoring", done, size)))
-            migrating.upgrade(self._client, self._database.name)
+            migrating.upgrade(self._client, self._database.name, self._keys)
             self._remove_again(contents)
             self._status.forget()
             self._database.drop_collection(note.name)

@@ -12,9 +12,11 @@ from threading import Lock
 from typing import Any
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from app.domain import utc_now
-from app.errors import DestinationRefused
+from app.errors import DestinationRefused, SecretUnreadable
+from app.keys import Seal
 from app.signatures import HEADER, sign
 from app.stores.deliveries import Delivery, DeliveryStatus, DeliveryStore
 from app.stores.queue import JobQueue
@@ -36,6 +38,8 @@ class Deliveries:
 
     Parameters
     ----------
+    seal
+        Opens the secrets of webhooks.
     chance
         Gives numbers from 0 to 1, by which waits differ.
     """
@@ -47,12 +51,14 @@ class Deliveries:
         deliveries: DeliveryStore,
         receivers: Receivers,
         queue: JobQueue,
+        seal: Seal,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._hooks = hooks
         self._deliveries = deliveries
         self._receivers = receivers
         self._queue = queue
+        self._seal = seal
         self._chance = chance
         self._choosing = Lock()
         self._hosts: Counter[str] = Counter()  # of attempts under way
@@ -66,7 +72,8 @@ class Deliveries:
                     return
                 if self._deliveries.is_any_due(utc_now()):
                     self._queue.wake_courier()
-                self._attempt(delivery)
+                with bound_contextvars(request_ids=delivery.request_ids):
+                    self._attempt(delivery)
 
     @contextmanager
     def _taken(self) -> Iterator[Delivery | None]:
@@ -104,12 +111,18 @@ class Deliveries:
     def _sent(self, hook: Webhook, delivery: Delivery) -> tuple[int | None, str | None]:
         """The receiver's status, and what was wrong."""
         body = delivery.body.encode()
+        try:
+            secret = self._seal.open(hook.secret)
+        except SecretUnreadable as exc:
+            log.error("webhook_secret_unreadable", webhook_id=hook.id)
+            return None, exc.message
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"Lapwise/{version('lapwise')}",
             "X-Lapwise-Event": delivery.event,
             "X-Lapwise-Delivery": delivery.id,
-            HEADER: sign(hook.secret, body, int(time.time())),
+            **_request_id(delivery),
+            HEADER: sign(secret, body, int(time.time())),
         }
         try:
             status = self._receivers.post(hook.url, body, headers)
@@ -134,6 +147,12 @@ class Deliveries:
         if status == GONE:
             self._hooks.disable(hook.id, "the receiver answered 410 Gone", now)
             self._deliveries.fail_pending(hook.id, DISABLED, now)
+
+
+def _request_id(delivery: Delivery) -> dict[str, str]:
+    """The request that the event came from, where it is one, for the receiver's own logs."""
+    ids = delivery.request_ids
+    return {"X-Request-Id": ids[0]} if len(ids) == 1 else {}
 
 
 def next_attempt(created_at: datetime, attempts: int, now: datetime, chance: float) -> datetime | None:

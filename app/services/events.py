@@ -24,6 +24,7 @@ from app.errors import (
     SetupMissing,
     UserNotFound,
 )
+from app.logs import request_ids
 from app.mongo import Client, in_transaction
 from app.services.accounts import normalised
 from app.services.admission import Admission
@@ -67,6 +68,7 @@ class _Asked:
 
     event: SessionEvent
     digest: str
+    request_ids: tuple[str, ...] = field(default_factory=request_ids)  # another request works the batch off
 
     @property
     def id(self) -> str:
@@ -206,15 +208,16 @@ class Events:
         )
         wishes: dict[str, Wish] = {}
         refused: dict[str, LapwiseError] = {}
-        for event in events:
+        for asked in batch:
             try:
-                wishes[event.event_id] = _wish(event, users, sessions)
+                wishes[asked.id] = _wish(asked, users, sessions)
             except LapwiseError as exc:
-                refused[event.event_id] = exc
+                refused[asked.id] = exc
         return wishes, refused
 
 
-def _wish(event: SessionEvent, users: Mapping[str, str], sessions: Mapping[str, Session]) -> Wish:
+def _wish(asked: _Asked, users: Mapping[str, str], sessions: Mapping[str, Session]) -> Wish:
+    event = asked.event
     user_id, session = users.get(event.driver), sessions.get(event.session_id or "")
     if user_id is None:
         raise UserNotFound
@@ -223,7 +226,7 @@ def _wish(event: SessionEvent, users: Mapping[str, str], sessions: Mapping[str, 
     if session.track_name != event.track_name:
         raise Invalid(trackName=[f"the session was driven on {session.track_name!r}"])
     _check_setup(event.model_types, session.setup)
-    return Wish(session=session, model_types=event.model_types)
+    return Wish(session=session, model_types=event.model_types, request_ids=asked.request_ids)
 
 
 def _check_setup(model_types: tuple[ModelType, ...] | None, setup: Mapping[str, float]) -> None:

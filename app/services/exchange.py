@@ -159,6 +159,7 @@ class Exchange:
             sha256=artifact.sha256,
             hmac=artifact.hmac,
             format=artifact.format,
+            key_id=artifact.key_id,
             training_duration=exported.training_duration,
             job_id=None,
             created_at=now,

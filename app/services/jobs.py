@@ -5,11 +5,15 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Page, new_id, utc_now
+from app.logs import request_ids
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import DISPATCH_AFTER, JobStore
 from app.stores.queue import JobQueue
 
+log = structlog.get_logger()
 WATCH_INTERVAL = 0.25  # seconds between two looks at a watched job
 WATCH_QUIET = 10.0  # seconds without news after which a watcher is told so
 WATCH_AT_MOST = 900.0  # seconds; a client that still cares connects again
@@ -27,6 +31,7 @@ class Jobs:
         """Shows recorded jobs and tells the workers; a message that gets lost is sent again by the sweep."""
         self.show(*jobs)
         for job in jobs:
+            log.info("job_recorded", job_id=job.id, kind=job.kind.value, for_requests=job.request_ids)
             self._queue.send(job.id)
 
     def show(self, *jobs: Job) -> None:
@@ -86,7 +91,7 @@ def new_job(kind: JobKind, key: LineageKey, session_ids: tuple[str, ...], **fiel
         session_ids=session_ids,
         queued_at=now,
         dispatch_at=now + DISPATCH_AFTER,
-        **fields,
+        **{"request_ids": request_ids()} | fields,
     )
 
 

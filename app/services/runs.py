@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import structlog
 from pymongo.client_session import ClientSession
+from structlog.contextvars import bound_contextvars
 
 from app.domain import Job, JobKind, Lineage, Version, key_of, next_version
 from app.errors import (
@@ -102,7 +103,8 @@ class Runs:
     def _run(self, job: Job) -> None:
         self._status.save(job)
         ended: Job | None = None
-        with structlog.contextvars.bound_contextvars(job_id=job.id, attempt=job.attempts):
+        with bound_contextvars(job_id=job.id, attempt=job.attempts, request_ids=job.request_ids):
+            log.info("job_taken", kind=job.kind.value)
             try:
                 with kept(lambda: self._jobs.keep(job), self._keep_seconds), self._alarm.set():
                     ended = self._perform(job)
@@ -120,7 +122,8 @@ class Runs:
             finally:
                 if ended:
                     self._status.save(ended)
-                    log.info("job_left", status=ended.status.value, model_version=ended.model_version)
+                    made = {"model_id": ended.model_id, "model_version": ended.model_version}
+                    log.info("job_left", status=ended.status.value, **made)
                 self._wake_next(job)
 
     def _perform(self, job: Job) -> Job:

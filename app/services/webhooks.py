@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -13,11 +14,13 @@ from pymongo.client_session import ClientSession
 from app.destinations import checked_url
 from app.domain import Job, JobStatus, Page, Version, iso, new_id, utc_now
 from app.errors import DestinationRefused, Invalid, TooManyWebhooks, Unavailable, WebhookDisabled
+from app.keys import Seal
+from app.logs import request_ids
 from app.mongo import Client, field_key, in_transaction
 from app.stores.accounts import Users
 from app.stores.deliveries import Delivery, DeliveryStatus, DeliveryStore
 from app.stores.queue import JobQueue
-from app.stores.webhooks import HookEvent, Webhook, WebhookStore
+from app.stores.webhooks import SECRET_PREFIX, HookEvent, Webhook, WebhookStore
 from models_store.activations import Why
 
 J = TypeVar("J", bound=Job | None)
@@ -36,6 +39,8 @@ class Webhooks:
 
     Parameters
     ----------
+    seal
+        Closes the secrets of webhooks before they are stored.
     allow_private
         Whether a driver may register an address outside the public internet.
     """
@@ -48,6 +53,7 @@ class Webhooks:
         hooks: WebhookStore,
         deliveries: DeliveryStore,
         queue: JobQueue,
+        seal: Seal,
         allow_private: bool,
     ) -> None:
         self._client = client
@@ -55,6 +61,7 @@ class Webhooks:
         self._hooks = hooks
         self._deliveries = deliveries
         self._queue = queue
+        self._seal = seal
         self._allow_private = allow_private
 
     def register(
@@ -76,7 +83,7 @@ class Webhooks:
             url=url,
             events=tuple(dict.fromkeys(events)) or tuple(HookEvent),
             description=description,
-            secret=f"whsec_{secrets.token_urlsafe(32)}",
+            secret=f"{SECRET_PREFIX}{secrets.token_urlsafe(32)}",
             created_at=utc_now(),
         )
         in_transaction(self._client, lambda tx: self._add(hook, tx))
@@ -189,7 +196,7 @@ class Webhooks:
         self._users.hold(hook.user_id, tx=tx)  # of two calls at once, one counts the other's
         if self._hooks.count(hook.user_id, tx=tx) >= HOOKS_OF_ONE_DRIVER:
             raise TooManyWebhooks
-        self._hooks.add(hook, tx=tx)
+        self._hooks.add(replace(hook, secret=self._seal.close(hook.secret)), tx=tx)
 
 
 def _delivery(hook: Webhook, event: str, data: Mapping[str, Any]) -> Delivery:
@@ -202,6 +209,7 @@ def _delivery(hook: Webhook, event: str, data: Mapping[str, Any]) -> Delivery:
         host=httpx.URL(hook.url).host,
         event=event,
         body=json.dumps(body, default=_text),
+        request_ids=request_ids(),
         next_at=now,
         created_at=now,
     )

@@ -44,6 +44,7 @@ class Delivery:
     response_status: int | None = None
     error: str | None = None
     token: str | None = None
+    request_ids: tuple[str, ...] = ()  # of the requests that what it tells of came from
     next_at: datetime | None
     created_at: datetime
     finished_at: datetime | None = None

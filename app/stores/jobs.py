@@ -82,7 +82,8 @@ class JobStore:
         placed = self._turns.give(new, tx=tx)
         writes: list[InsertOne[Document] | UpdateOne] = [InsertOne(_document(job)) for job in placed]
         for job in joined:
-            added = {"$addToSet": {"sessionIds": {"$each": list(job.session_ids)}}}
+            lists = {"sessionIds": job.session_ids, "requestIds": job.request_ids}
+            added = {"$addToSet": {key: {"$each": list(values)} for key, values in lists.items()}}
             writes.append(UpdateOne({"_id": job.id, "status": _QUEUED}, added))
         if writes:
             self._jobs.bulk_write(writes, session=tx)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection
+from contextvars import ContextVar
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -14,6 +15,7 @@ from pymongo_migrate.mongo_migrate import MongoMigrate
 import migrations
 from app.domain import utc_now
 from app.errors import RestoreUnfinished, Unavailable
+from app.keys import KeyRing
 from app.mongo import Client, Document, connect, errors_translated
 
 LOCK = "migrationlock"
@@ -21,10 +23,16 @@ RESTORING = "restoring"  # has a document while a backup is being restored
 STATES = "pymongo_migrate"  # where the migrations applied are written down
 LEASE = timedelta(seconds=60)  # a migration that takes longer must bear a second run beside it
 WAIT_SECONDS = 120.0
+KEYS: ContextVar[KeyRing | None] = ContextVar("KEYS", default=None)  # of the run; a migration is given none
 
 
-def migrate(mongo_url: str, database: str) -> None:
+def migrate(mongo_url: str, database: str, keys: KeyRing | None = None) -> None:
     """Runs the migrations that this database has not had; safe to repeat, and from several processes at once.
+
+    Parameters
+    ----------
+    keys
+        For migrations that seal secrets.
 
     Raises
     ------
@@ -35,26 +43,27 @@ def migrate(mongo_url: str, database: str) -> None:
     with errors_translated(), connect(mongo_url) as client:
         if client[database][RESTORING].find_one():
             raise RestoreUnfinished
-        upgrade(client, database)
+        upgrade(client, database, keys)
 
 
-def upgrade(client: Client, database: str) -> None:
+def upgrade(client: Client, database: str, keys: KeyRing | None = None) -> None:
     """As `migrate` does, whatever is under way."""
-    holder = uuid4().hex
+    holder, given = uuid4().hex, KEYS.set(keys)
     lock = client[database][LOCK]
-    _take(lock, holder)
     try:
+        _take(lock, holder)
         MongoMigrate(client=client, database=database, migrations_dir=str(_folder())).upgrade()
     finally:
+        KEYS.reset(given)
         lock.delete_one({"_id": LOCK, "holder": holder})
 
 
-def upgrade_to(client: Client, database: str, names: Collection[str]) -> None:
+def upgrade_to(client: Client, database: str, names: Collection[str], keys: KeyRing | None = None) -> None:
     """Brings an empty database to the form it has after some of the migrations."""
     states, later = client[database][STATES], known() - set(names)
     for name in later:  # said to be applied, they are passed over
         states.insert_one({"name": name, "applied": utc_now()})
-    upgrade(client, database)
+    upgrade(client, database, keys)
     states.delete_many({"name": {"$in": list(later)}})
 
 

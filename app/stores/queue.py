@@ -9,6 +9,8 @@ from celery import Celery
 from kombu import Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
+from app.logs import request_ids
+
 QUEUE = "lapwise"
 CHORES_QUEUE = "lapwise-chores"  # so that no flood of jobs holds up the sweep
 COURIER_QUEUE = (
@@ -74,8 +76,11 @@ class JobQueue:
         return self._send(DELIVER, COURIER_QUEUE)
 
     def _send(self, task: str, queue: str, *arguments: str) -> bool:
+        headers = {"request_ids": list(request_ids())}
         try:
-            self._celery.send_task(task, args=arguments, queue=queue, retry=False, ignore_result=True)
+            self._celery.send_task(
+                task, args=arguments, headers=headers, queue=queue, retry=False, ignore_result=True
+            )
         except OperationalError as exc:
             log.warning("task_not_sent", task=task, arguments=arguments, error=str(exc))
             return False

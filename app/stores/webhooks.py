@@ -9,8 +9,12 @@ from pymongo.database import Database
 
 from app.domain import Page
 from app.errors import WebhookNotFound
+from app.keys import Seal
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
+
+SEALED_FOR = "webhook secrets"
+SECRET_PREFIX = "whsec_"  # noqa: S105  # how one begins that is not sealed
 
 
 class HookEvent(StrEnum):
@@ -25,7 +29,10 @@ class HookEvent(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:
-    """An address that a driver registered; the secret signs what is sent there and is shown only once."""
+    """An address that a driver registered.
+
+    The secret signs what is sent there. It is shown only once, at the registration, and stored sealed.
+    """
 
     id: str
     user_id: str
@@ -88,3 +95,22 @@ class WebhookStore:
     def remove_all(self, user_id: str) -> None:
         with errors_translated():
             self._hooks.delete_many({"userId": user_id})
+
+    def reseal(self, seal: Seal) -> int:
+        """Seals anew what a former key has sealed, and what never was; how many secrets.
+
+        Raises
+        ------
+        SecretUnreadable
+        """
+        count = 0
+        with errors_translated():
+            for found in self._hooks.find({}, {"secret": 1}):
+                stored = found["secret"]
+                if not seal.is_current(stored):
+                    secret = stored if stored.startswith(SECRET_PREFIX) else seal.open(stored)
+                    which = {"_id": found["_id"], "secret": stored}
+                    count += self._hooks.update_one(
+                        which, {"$set": {"secret": seal.close(secret)}}
+                    ).modified_count
+        return count

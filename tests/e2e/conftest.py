@@ -1,7 +1,8 @@
 """What tests of the whole platform share: one platform for the run, and drivers on it."""
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,10 @@ def new_driver(platform: ChildPlatform) -> Client:
 def files(tmp_path: Path) -> Path:
     """A folder for session files."""
     return tmp_path
+
+
+def wait_until(holds: Callable[[], object]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)

@@ -5,7 +5,6 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from app.client import Client
 from app.local.child import ChildPlatform
 from app.signatures import HEADER, check, sign
+from tests.e2e.conftest import wait_until
 from tests.factories import TRACK, session_file
 from tests.receiver import receiving
 
@@ -52,10 +52,3 @@ def tell(platform: ChildPlatform, event: dict[str, str]) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
     found: dict[str, Any] = answer.json()
     return found
-
-
-def wait_until(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.05)

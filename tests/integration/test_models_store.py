@@ -17,6 +17,7 @@ from pymongo.database import Database
 
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Version, new_id, utc_now
 from app.errors import ArtifactRefused, LineageChanged, ModelNotFound, ModelUnreadable, Unavailable
+from app.keys import KeyRing
 from app.local.probes import free_port
 from app.mongo import Client, Document, in_transaction
 from learning.laps import Lap, SessionLaps
@@ -85,7 +86,8 @@ def test_a_document_has_exactly_the_fields_of_the_contract(add: Add, database: D
         " modelMetadata trainingSessionIds validationResults featureImportance modelSize compressedSize"
         " sha256 trainingDuration createdAt updatedAt"
     ).split()
-    assert set(document) == {*contract, "hmac", "format", "unreadable", "jobId", "activatedAt"}
+    own = {"hmac", "keyId", "format", "unreadable", "jobId", "activatedAt"}
+    assert set(document) == {*contract, *own}
     assert document["_id"] == new.id
     assert document["modelType"] == "lap_time_prediction"
 
@@ -406,7 +408,11 @@ def model() -> RacingModel[Any]:
 @pytest.fixture
 def store(database: Database[Document], registry: ModelRegistry) -> ModelStore:
     return ModelStore(
-        database, registry=registry, cache=ModelCache(1 << 20), key=b"a key of the tests", max_bytes=32 << 20
+        database,
+        registry=registry,
+        cache=ModelCache(1 << 20),
+        keys=KeyRing(b"a key of the tests"),
+        max_bytes=32 << 20,
     )
 
 
@@ -517,3 +523,10 @@ def test_a_driver_who_leaves_takes_all_versions_lineages_and_binaries_along(
         assert [found["_id"] for found in database[collection].find()] == [strangers.id]
     assert [found["userId"] for found in database["lineages"].find()] == [STRANGER]
     assert database["models.chunks"].distinct("files_id") == [strangers.id]
+
+
+def test_a_signed_binary_of_something_else_is_refused(store: ModelStore, model: RacingModel[Any]) -> None:
+    made = store.prepare(model, TRAINING)
+    other = replace(made, model_type=ModelType.SECTOR_ANALYSIS)
+    with pytest.raises(ArtifactRefused, match="something else than the model its version tells of"):
+        store.load_copy(other)

@@ -99,7 +99,7 @@ def test_what_is_inside_is_refused_before_anything_is_sent(receiver: Receiver) -
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1", "::ffff:127.0.0.1"])
 def test_a_name_that_means_an_inside_address_is_refused(address: str) -> None:
     names = Names(rebound=[address])
-    with pytest.raises(DestinationRefused, match="not a public address"):
+    with pytest.raises(DestinationRefused, match="not at a public address"):
         Receivers(allow_private=False, resolve=names).post("http://rebound.example/", BODY, HEADERS)
     assert names.asked == ["rebound.example"]
 

@@ -42,3 +42,49 @@ def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[s
     structlog.get_logger().error("failed", exc_info=ValueError("the cause"))
     [line] = capsys.readouterr().err.splitlines()
     assert "ValueError: the cause" in json.loads(line)["exception"]
+
+
+def test_credentials_addresses_and_tokens_are_hidden_wherever_they_stand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO")
+    try:
+        raise ConnectionError("mongodb://lapwise:hunter2@db/ of ann@example.com with whsec_abc-1")
+    except ConnectionError:
+        structlog.get_logger().exception("failed", urls=["amqp://u:hunter2@mq//"], of={"token": "hunter2"})
+    logging.getLogger("theirs").warning("Bearer %s", "eyJhbGciOi.eyJzdWIiOi.hunter2")
+    written = capsys.readouterr().err
+    assert "mongodb://[hidden]@db/ of [hidden] with [hidden]" in written
+    for secret in ("hunter2", "ann@example.com", "whsec_"):
+        assert secret not in written
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_no_text_can_begin_a_line_of_its_own(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", form)
+    forged = 'spa\n{"event": "forged", "level": "info"}\r\x1b[2Kforged\u2028'
+    structlog.get_logger().info("request", path=forged)
+    logging.getLogger("theirs").warning(forged)
+    written = capsys.readouterr().err
+    assert "\x1b[2K" not in written
+    assert len(written.splitlines()) == 2
+
+
+def test_text_indents_a_traceback_so_that_no_line_of_it_passes_for_a_record(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO", "text")
+    structlog.get_logger().error("failed", exc_info=ValueError("one\ntwo\x1b[2K"))
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert "failed" in first
+    assert "    two\\x1b[2K" in rest
+    assert all(line.startswith("    ") for line in rest)
+
+
+def test_work_knows_the_requests_it_comes_from() -> None:
+    structlog.contextvars.clear_contextvars()
+    with structlog.contextvars.bound_contextvars(request_id="r1"):
+        assert logs.request_ids() == ("r1",)
+    with structlog.contextvars.bound_contextvars(request_ids=["r1", "r2"]):
+        assert logs.request_ids() == ("r1", "r2")
+    assert logs.request_ids() == ()

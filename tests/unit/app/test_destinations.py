@@ -118,3 +118,9 @@ def test_what_is_no_plain_address_of_the_web_is_always_refused(url: str) -> None
 def test_what_a_look_up_should_not_give_is_refused(address: str) -> None:
     with pytest.raises(DestinationRefused):
         check_address(address)
+
+
+def test_a_refused_host_does_not_tell_where_it_is() -> None:
+    with pytest.raises(DestinationRefused) as refused:
+        check_address("10.11.12.13")
+    assert "10.11" not in f"{refused.value} {refused.value.details}"

@@ -15,6 +15,7 @@ from app.local import probes, servers
 from app.local.doctor import examine
 from app.local.files import SECRETS, is_alive, local_secrets, only_run, write_private
 from app.local.programs import Ports, Program, all_programs, supervisor_config
+from app.logs import without_credentials
 from app.settings import LocalSettings
 
 PORTS = Ports(web=1, flower=2, mongod=3, redis=4)
@@ -180,3 +181,10 @@ def test_the_doctor_shows_no_secret_and_finds_a_taken_port() -> None:
     bad = [(finding.about, finding.text) for finding in findings if not finding.is_good]
     assert bad == [("LAPWISE_PORT", f"{port} is taken")]
     assert not any("hush" in finding.text for finding in findings)
+
+
+def test_credentials_of_servers_are_not_published() -> None:
+    url = "mongodb://lapwise:hunter2@db1,db2/?replicaSet=rs"
+    assert without_credentials(url) == "mongodb://[hidden]@db1,db2/?replicaSet=rs"
+    assert without_credentials("rediss://:hunter2@cache:6379/0") == "rediss://[hidden]@cache:6379/0"
+    assert without_credentials("redis://127.0.0.1:6379/0") == "redis://127.0.0.1:6379/0"

@@ -70,3 +70,10 @@ def test_a_signature_is_good_within_the_window(seconds: int) -> None:
 def test_a_signature_outside_the_window_is_refused(seconds: float) -> None:
     with pytest.raises(SignatureInvalid, match="300 s"):
         check(GOOD, SECRET, BODY, NOW + seconds)
+
+
+def test_a_secret_that_was_replaced_is_good_while_it_is_listed() -> None:
+    signed = sign("the former secret", BODY, NOW)
+    check(signed, "the secret of today", BODY, NOW, former=["another", "the former secret"])
+    with pytest.raises(SignatureInvalid):
+        check(signed, "the secret of today", BODY, NOW, former=["another"])

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 
 from app.domain import new_id
 from app.errors import ArtifactRefused, TooLarge
+from app.keys import key_id
 from models_store import codec
 from models_store.codec import KIND, Artifact, Owner, decode, encode
 
@@ -61,7 +62,7 @@ def test_a_model_loads_as_it_was_written() -> None:
     assert load(artifact) == MODEL
     assert artifact.size == len(pickle.dumps(MODEL, protocol=5))
     assert artifact.compressed_size == len(artifact.data) < artifact.size
-    assert artifact == sealed(artifact.data, size=artifact.size)
+    assert artifact == replace(sealed(artifact.data, size=artifact.size), key_id=key_id(KEY))
 
 
 def test_a_key_that_was_replaced_still_opens_what_it_signed() -> None:
@@ -230,9 +231,23 @@ def extension() -> Iterator[None]:
 ATTACKS = sorted(attacks(Path()))
 
 
+@pytest.fixture
+def allow_list_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the look at the instructions, so that what comes after it must hold by itself."""
+    monkeypatch.setattr(codec, "check_program", lambda *_, **__: None)
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 @pytest.mark.usefixtures("extension")
 def test_an_attack_is_refused_and_does_nothing(attack: str, marker: Path) -> None:
+    with pytest.raises(ArtifactRefused, match="no model needs"):
+        load(sealed_pickle(attacks(marker)[attack]))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.usefixtures("extension", "allow_list_alone")
+def test_the_allow_list_alone_refuses_an_attack(attack: str, marker: Path) -> None:
     with pytest.raises(ArtifactRefused, match="which no model needs"):
         load(sealed_pickle(attacks(marker)[attack]))
     assert not marker.exists()
@@ -259,7 +274,10 @@ def test_the_attacks_do_harm_when_unpickled_plainly(attack: str, marker: Path) -
     ],
     ids=["persistent id", "persistent id by stack", "buffer", "memo", "protocol", "extension", "end", "text"],
 )
-def test_what_no_model_of_ours_contains_is_refused(pickled: bytes) -> None:
+def test_what_no_model_of_ours_contains_is_refused(pickled: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ArtifactRefused):
+        load(sealed_pickle(pickled))
+    monkeypatch.setattr(codec, "check_program", lambda *_, **__: None)
     with pytest.raises(ArtifactRefused, match="cannot be unpickled"):
         load(sealed_pickle(pickled))
 
