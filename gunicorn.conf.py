@@ -25,6 +25,7 @@ threads = _settings.web_threads
 timeout = 60  # of a process that no longer beats, not of a request
 graceful_timeout = 10
 keepalive = 15
+forwarded_allow_ips = ""  # headers of proxies are for LAPWISE_TRUSTED_PROXIES to believe
 accesslog = None  # the application logs its requests itself, with their ids
 control_socket_disable = True  # it would be shared by every gunicorn of this user
 

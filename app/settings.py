@@ -1,7 +1,8 @@
 """The only reader of the environment: every setting, its variable `LAPWISE_<NAME>` and its default."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -11,6 +12,7 @@ from app.errors import SettingInvalid, SettingMissing
 PREFIX = "LAPWISE_"
 MEBIBYTE = 1 << 20
 SHORTEST_SECRET = 16  # characters
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -24,6 +26,7 @@ class Settings:
     model_key: str = field(repr=False)  # signs model binaries
     webhook_secret: str = field(repr=False)  # what a game backend signs its events with
     broker_url: str = field(default="", repr=False)  # the queue; empty means redis_url
+    secret_key_old: str = field(default="", repr=False)  # former secret_keys, by commas: verify, sign nothing
     database: str = "lapwise"
     access_token_seconds: int = 900
     refresh_token_seconds: int = 30 * 24 * 3600
@@ -40,19 +43,31 @@ class Settings:
     data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
+    register_rate_limit: str = "60 per hour"  # registrations from one address, for each tells of an address
+    trusted_proxies: int = (
+        0  # how many in front of web add to X-Forwarded-For; without them it is not believed
+    )
+    cors_origins: str = ""  # the origins, by commas, whose pages may call from a browser
+    metrics_token: str = field(default="", repr=False)  # opens /metrics to other machines
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
         for name in ("secret_key", "model_key", "webhook_secret"):
-            if len(getattr(self, name)) < SHORTEST_SECRET:
-                variable = PREFIX + name.upper()
-                raise SettingInvalid(
-                    f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable
-                )
+            self._check(name, [getattr(self, name)], _is_long, f"have at least {SHORTEST_SECRET} characters")
+        for name in ("secret_key_old", "metrics_token"):
+            each = listed(getattr(self, name))
+            self._check(name, each, _is_long, f"have at least {SHORTEST_SECRET} characters each")
+        self._check(
+            "cors_origins", listed(self.cors_origins), _ORIGIN.fullmatch, "be like https://example.org"
+        )
+        self._check("keep_versions", [self.keep_versions], lambda number: number >= 1, "be at least 1")
+        self._check("trusted_proxies", [self.trusted_proxies], lambda number: number >= 0, "be at least 0")
 
-        if self.keep_versions < 1:
-            raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
+    def _check(self, name: str, values: Iterable[Any], fits: Callable[[Any], object], rule: str) -> None:
+        if not all(map(fits, values)):
+            variable = PREFIX + name.upper()
+            raise SettingInvalid(f"{variable} must {rule}", setting=variable)
 
     @property
     def queue_url(self) -> str:
@@ -98,6 +113,19 @@ class ClientSettings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         return cls(**_read(cls, environment))
+
+
+def listed(text: str) -> tuple[str, ...]:
+    """The values of a setting that takes several.
+
+    >>> listed("one, two,")
+    ('one', 'two')
+    """
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _is_long(secret: str) -> bool:
+    return len(secret) >= SHORTEST_SECRET
 
 
 def _read(

@@ -22,6 +22,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.Invalid: 422,
     app_errors.TooLarge: 413,
     app_errors.Unauthorized: 401,
+    app_errors.TooManySignIns: 429,
     app_errors.TooManyStreams: 429,
     app_errors.Unavailable: 503,
     app_errors.LapwiseError: 500,
@@ -61,6 +62,8 @@ def error_answer(error: Exception) -> Response:
     if isinstance(error, LapwiseError | LearningError):
         status, code = status_of(error), error.code
         message, details = error.message, dict(error.details.get("fields", error.details))
+        if "retryAfter" in details:
+            headers = {"Retry-After": str(details["retryAfter"])}
     elif isinstance(error, HTTPException):
         status, code, message, headers = _of_http(error)
         details = {}

@@ -1,6 +1,7 @@
 """Remembers revoked token families for as long as an access token of theirs could live."""
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app.stores.job_status import EPOCH, errors_translated
 
@@ -25,9 +26,11 @@ class Revocations:
             self._redis.set(_key(family_id), "1", ex=self.seconds)
 
     def find(self, family_id: str) -> bool | None:
-        """Whether the family is revoked; None when Redis was emptied and cannot know."""
-        with errors_translated():
+        """Whether the family is revoked; None when Redis was emptied or is away and cannot know."""
+        try:
             revoked, remembers = self._redis.mget(_key(family_id), EPOCH)
+        except RedisError:
+            return None
         return True if revoked else False if remembers else None
 
 

@@ -80,6 +80,7 @@ def platform() -> Iterator[Container]:
             webhook_secret=secrets.token_hex(),
             rate_limit=AT_WORST,
             login_rate_limit=AT_WORST,
+            register_rate_limit=AT_WORST,
         )
         migrate(settings.mongo_url, settings.database)
         yield stack.enter_context(build_container(settings))
