@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from flask.testing import FlaskClient
 
 from app import logs
 
@@ -42,3 +43,17 @@ def test_configuring_twice_writes_each_line_once(capsys: pytest.CaptureFixture[s
     structlog.get_logger().error("failed", exc_info=ValueError("the cause"))
     [line] = capsys.readouterr().err.splitlines()
     assert "ValueError: the cause" in json.loads(line)["exception"]
+
+
+def test_what_a_caller_sends_makes_no_line_and_no_colour_of_its_own(
+    stranger: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO")
+    forged = '\r\n{"event": "request", "status": 200}\x1b[2J\u202e'
+    stranger.get("/jobs" + forged, query_string={"token": forged}, headers={"X-Request-Id": "a\x1b[31m"})
+    stranger.post("/auth/login", json={"email": f"max@example.org{forged}", "password": f"secret{forged}"})
+    written = capsys.readouterr().err
+    assert [json.loads(line)["status"] for line in written.splitlines()] == [404, 422]
+    assert written.isascii()
+    assert "\x1b" not in written
+    assert "secret" not in written
