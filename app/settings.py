@@ -44,9 +44,7 @@ class Settings:
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
     register_rate_limit: str = "60 per hour"  # registrations from one address, for each tells of an address
-    trusted_proxies: int = (
-        0  # how many in front of web add to X-Forwarded-For; without them it is not believed
-    )
+    trusted_proxies: int = 0  # how many in front of web add to X-Forwarded-For; else it is not believed
     cors_origins: str = ""  # the origins, by commas, whose pages may call from a browser
     metrics_token: str = field(default="", repr=False)  # opens /metrics to other machines
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses

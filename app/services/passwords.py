@@ -1,7 +1,9 @@
 """Passwords: which are refused, how they are kept, and how many are hashed at once."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from secrets import token_hex
 from threading import BoundedSemaphore, Lock
 
@@ -12,16 +14,13 @@ from zxcvbn import zxcvbn
 from app.errors import Invalid, Overloaded
 
 LENGTH = (10, 256)  # shorter is guessed; longer adds nothing and makes hashing a way to load us
-FEWEST_GUESSES = (
-    1_000_000  # more than anybody gets to make through the API; all 30,000 that leaked most are fewer
-)
+FEWEST_GUESSES = 1_000_000  # more than anybody gets to make here, and than any that leaked often takes
 WEIGHED = 32  # characters: enough to tell, and to weigh a wicked 72 takes a second
 HASHED_AT_ONCE = 4  # in a process: threads that wait cost nothing, those that hash 19 MiB each
 WAIT_SECONDS = 5.0  # for one of them to end
 
 # OWASP's argon2id setting with the least memory; RFC 9106's 64 MiB would be heavy for a small machine.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-_NOBODYS = _HASHER.hash(token_hex())
 _hashing = BoundedSemaphore(HASHED_AT_ONCE)
 _weighing = Lock()  # zxcvbn keeps what it is given besides in a global
 
@@ -46,11 +45,18 @@ def is_right(password: str, kept: str | None) -> bool:
     Overloaded
         Too many are being hashed.
     """
+    nobodys = _nobodys_hash()
     with _slot():
         try:
-            return _HASHER.verify(kept or _NOBODYS, password) and kept is not None
+            return _HASHER.verify(kept or nobodys, password) and kept is not None
         except VerifyMismatchError:
             return False
+
+
+@cache
+def _nobodys_hash() -> str:
+    """Of a password that nobody has; asked for, needed or not, so that the time to make it tells nothing."""
+    return hashed(token_hex())
 
 
 def is_outdated(kept: str) -> bool:
@@ -81,8 +87,7 @@ def check(password: str, *known: str | None) -> None:
 
 def _parts(known: tuple[str | None, ...]) -> Iterator[str]:
     for text in filter(None, known):
-        yield text
-        yield text.partition("@")[0]
+        yield from (text, text.partition("@")[0], *re.split(r"\W+", text))
 
 
 @contextmanager

@@ -26,12 +26,13 @@ from app.services import passwords
         "max.power@example.org",
         "Max.Power1",
         "Maximilian1",
+        "hamilton44",
         "password" * 32,
     ],
 )
 def test_a_password_that_leaked_or_is_the_drivers_own_name_is_refused(password: str) -> None:
     with pytest.raises(Invalid) as caught:
-        passwords.check(password, "max.power@example.org", "Maximilian")
+        passwords.check(password, "max.power@example.org", "Maximilian Hamilton")
     assert caught.value.details["password"][0].startswith("Too easy to guess")
 
 
