@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from app.api.errors import shaped
 from app.settings import Settings
+from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
 
 IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good as endless
@@ -34,6 +35,7 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
             _of_network(settings.register_rate_limit, "register", REGISTER),
         ],
         storage_uri=settings.redis_url,
+        strategy=leases.STRATEGY,
         storage_options={
             "key_prefix": "lapwise:limit",
             "socket_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]  # goes to redis-py, which takes floats

@@ -21,6 +21,7 @@ from app.services.accounts import Accounts
 from app.services.sharing import Sharing
 from app.settings import Settings
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.changes import Changes
 from app.stores.guesses import KNOWN_SECONDS, Guesses
 from app.stores.job_status import EPOCH, connect
 from app.stores.revocations import Revocations
@@ -45,7 +46,7 @@ def removed() -> list[str]:
 
 @pytest.fixture
 def accounts(database: Database[Found], redis: "Redis", settings: Settings, removed: list[str]) -> Accounts:
-    revocations = Revocations(redis, settings.access_token_seconds)
+    revocations = Revocations(redis, Changes(redis, lambda: redis), settings.access_token_seconds)
     guesses = Guesses(RedisStorage(settings.redis_url, redis.connection_pool, "lapwise:guess"))
     return Accounts(
         Users(database), TokenFamilies(database), revocations, guesses, settings, [removed.append]
@@ -235,7 +236,13 @@ def test_the_time_of_sharing_does_not_tell_whether_an_address_is_registered(
 ) -> None:
     users, now = Users(database), utc_now()
     registry: Any = Mock(ModelRegistry)  # whose model it is was asked before
-    sharing = Sharing(client=mongo_client, users=users, shares=ShareStore(database), registry=registry)
+    sharing = Sharing(
+        client=mongo_client,
+        users=users,
+        shares=ShareStore(database),
+        registry=registry,
+        changes=Mock(Changes),
+    )
     for email in ("max@example.org", *(f"known{number}@example.org" for number in range(20))):
         known = User(
             id=users.id_for(email, now), email=email, password_hash="", display_name=None, created_at=now
@@ -258,7 +265,7 @@ def test_without_redis_drivers_are_known_all_the_same_and_limits_hold_in_each_pr
     settings = replace(settings, redis_url="redis://127.0.0.1:1", login_rate_limit="3 per minute")
     with connect(settings.redis_url) as nothing:
         guesses = Guesses(RedisStorage(settings.redis_url, nothing.connection_pool, "lapwise:guess"))
-        revocations = Revocations(nothing, 900)
+        revocations = Revocations(nothing, Changes(nothing, lambda: nothing), 900)
         accounts = Accounts(Users(database), TokenFamilies(database), revocations, guesses, settings)
         container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None)
         client = create_app(container=container).test_client()
