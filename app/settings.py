@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -52,20 +52,29 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("secret_key", "model_key", "webhook_secret"):
-            self._check(name, [getattr(self, name)], _is_long, f"have at least {SHORTEST_SECRET} characters")
+            _check_length(name, [getattr(self, name)])
         for name in ("secret_key_old", "metrics_token"):
-            each = listed(getattr(self, name))
-            self._check(name, each, _is_long, f"have at least {SHORTEST_SECRET} characters each")
-        self._check(
-            "cors_origins", listed(self.cors_origins), _ORIGIN.fullmatch, "be like https://example.org"
-        )
-        self._check("keep_versions", [self.keep_versions], lambda number: number >= 1, "be at least 1")
-        self._check("trusted_proxies", [self.trusted_proxies], lambda number: number >= 0, "be at least 0")
+            _check_length(name, _listed(getattr(self, name)))
+        if not all(map(_ORIGIN.fullmatch, self.origins)):
+            raise SettingInvalid(
+                "LAPWISE_CORS_ORIGINS must be like https://example.org", setting="LAPWISE_CORS_ORIGINS"
+            )
+        if self.keep_versions < 1:
+            raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
+        if self.trusted_proxies < 0:
+            raise SettingInvalid(
+                "LAPWISE_TRUSTED_PROXIES must not be negative", setting="LAPWISE_TRUSTED_PROXIES"
+            )
 
-    def _check(self, name: str, values: Iterable[Any], fits: Callable[[Any], object], rule: str) -> None:
-        if not all(map(fits, values)):
-            variable = PREFIX + name.upper()
-            raise SettingInvalid(f"{variable} must {rule}", setting=variable)
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The one of today first."""
+        return (self.secret_key, *_listed(self.secret_key_old))
+
+    @property
+    def origins(self) -> list[str]:
+        """Whose pages may call."""
+        return _listed(self.cors_origins)
 
     @property
     def queue_url(self) -> str:
@@ -113,19 +122,6 @@ class ClientSettings:
         return cls(**_read(cls, environment))
 
 
-def listed(text: str) -> tuple[str, ...]:
-    """The values of a setting that takes several.
-
-    >>> listed("one, two,")
-    ('one', 'two')
-    """
-    return tuple(filter(None, map(str.strip, text.split(","))))
-
-
-def _is_long(secret: str) -> bool:
-    return len(secret) >= SHORTEST_SECRET
-
-
 def _read(
     cls: type[Settings | LocalSettings | ClientSettings], environment: Mapping[str, str]
 ) -> dict[str, Any]:
@@ -145,3 +141,14 @@ def _converted(kind: Any, name: str, text: str) -> Any:
         return _FLAGS[text.lower()] if kind is bool else kind(text)
     except (ValueError, KeyError) as exc:
         raise SettingInvalid(f"{name} must be of type {kind.__name__}, not {text!r}", setting=name) from exc
+
+
+def _listed(text: str) -> list[str]:
+    """What is separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _check_length(name: str, secrets: list[str]) -> None:
+    if any(len(secret) < SHORTEST_SECRET for secret in secrets):
+        variable = PREFIX + name.upper()
+        raise SettingInvalid(f"{variable} must have at least {SHORTEST_SECRET} characters", setting=variable)

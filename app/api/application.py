@@ -34,7 +34,7 @@ from app.api.limits import init_limits
 from app.api.observe import Metrics, init_observe
 from app.api.requests import Request
 from app.api.tokens import init_tokens
-from app.settings import Settings, listed
+from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.container import Container
@@ -84,7 +84,7 @@ def _bare_app(settings: Settings) -> Flask:
     cast(DefaultJSONProvider, app.json).sort_keys = False
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
-    if origins := listed(settings.cors_origins):
+    if origins := settings.origins:
         CORS(app, origins=origins, allow_headers=CORS_ALLOWED, expose_headers=CORS_EXPOSED, max_age=600)
     return app
 

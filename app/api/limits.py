@@ -1,6 +1,7 @@
 """Limits how often a driver, or a network that has not signed in, may call."""
 
 import time
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import structlog
@@ -17,7 +18,8 @@ from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
 
 IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good as endless
-REGISTER, LOGIN = "accounts.register", "accounts.login"
+REGISTRATIONS = ("accounts.register",)
+SIGN_INS = ("accounts.login", *REGISTRATIONS)
 log = structlog.get_logger()
 
 
@@ -31,8 +33,8 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
         app=app,
         application_limits=[
             settings.rate_limit,
-            _of_network(settings.login_rate_limit, "sign-in", REGISTER, LOGIN),
-            _of_network(settings.register_rate_limit, "register", REGISTER),
+            _of_network(settings.login_rate_limit, "sign-in", SIGN_INS),
+            _of_network(settings.register_rate_limit, "register", REGISTRATIONS),
         ],
         storage_uri=settings.redis_url,
         strategy=leases.STRATEGY,
@@ -78,7 +80,7 @@ def address() -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _of_network(limit: str, scope: str, *endpoints: str) -> ApplicationLimit:
+def _of_network(limit: str, scope: str, endpoints: Sequence[str]) -> ApplicationLimit:
     return ApplicationLimit(
         limit_provider=limit,
         key_function=network,

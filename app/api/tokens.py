@@ -14,7 +14,7 @@ from app.api.context import services
 from app.api.errors import error_answer
 from app.errors import TokenExpired, TokenInvalid, TokenRevoked, Unauthorized
 from app.services.accounts import Grant
-from app.settings import Settings, listed
+from app.settings import Settings
 
 
 class Manager(JWTManager):
@@ -35,7 +35,7 @@ def init_tokens(app: Flask, settings: Settings) -> None:
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=settings.refresh_token_seconds),
     )
     manager = Manager(app)
-    keys = {key_id(key): key for key in (settings.secret_key, *listed(settings.secret_key_old))}
+    keys = {key_id(key): key for key in settings.secret_keys}
     oldest = next(reversed(keys))  # signed what names no key
     manager.additional_headers_loader(lambda _identity: {"kid": key_id(settings.secret_key)})
     manager.decode_key_loader(lambda header, _claims: _key(keys, header.get("kid", oldest)))
