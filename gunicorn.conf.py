@@ -41,6 +41,7 @@ timeout = 60  # of a process that no longer beats, not of a request
 graceful_timeout = 30  # for what a process is answering when it is asked to stop
 keepalive = 15
 logger_class = OneForm
+forwarded_allow_ips = ""  # headers of proxies are for LAPWISE_TRUSTED_PROXIES to believe
 accesslog = None  # the application logs its requests itself, with their ids
 control_socket_disable = True  # it would be shared by every gunicorn of this user
 

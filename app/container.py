@@ -6,6 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
+from limits.storage import RedisStorage
 from redis import Redis
 
 from app import mongo
@@ -45,6 +46,7 @@ from app.stores.deliveries import DeliveryStore
 from app.stores.drifts import DriftStore
 from app.stores.events import EventStore
 from app.stores.experiments import ExperimentStore
+from app.stores.guesses import Guesses
 from app.stores.job_status import JobStatusStore
 from app.stores.jobs import JobStore
 from app.stores.journal import Journal
@@ -219,6 +221,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         users=users,
         families=TokenFamilies(database),
         revocations=Revocations(redis, changes, settings.access_token_seconds),
+        guesses=Guesses(RedisStorage(settings.redis_url, redis.connection_pool, "lapwise:guess")),
         settings=settings,
         removers=removers,
     )

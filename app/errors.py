@@ -273,6 +273,12 @@ class SignatureInvalid(Unauthorized):
     code = "signature_invalid"
 
 
+class TooManySignIns(LapwiseError):
+    """Too many sign-ins to this account have failed; wait, or sign in from where you did before."""
+
+    code = "too_many_sign_ins"
+
+
 class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 

@@ -50,6 +50,6 @@ def _after(by: str, cursor: str) -> Document:
         time = datetime.fromisoformat(text).astimezone(UTC)
         if not ObjectId.is_valid(last_id):
             raise ValueError("no id")
-    except (ValueError, TypeError, OverflowError, binascii.Error) as exc:
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as exc:
         raise Invalid("the cursor is not one this list gave", cursor=["unknown cursor"]) from exc
     return {"$or": [{by: {"$lt": time}}, {by: time, "_id": {"$lt": str(last_id)}}]}

@@ -1,6 +1,7 @@
 """The only reader of the environment: every setting, its variable `LAPWISE_<NAME>` and its default."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ FORMATS = ("", "json", "text")  # of logs
 PREFIX = "LAPWISE_"
 MEBIBYTE = 1 << 20
 SHORTEST_SECRET = 16  # characters
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?")
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -28,6 +30,7 @@ class Settings:
     model_key_old: str = field(default="", repr=False)  # former keys, which still verify; separated by commas
     webhook_secret_old: str = field(default="", repr=False)  # likewise
     broker_url: str = field(default="", repr=False)  # the queue; empty means redis_url
+    secret_key_old: str = field(default="", repr=False)  # former secret_keys, by commas: verify, sign nothing
     database: str = "lapwise"
     access_token_seconds: int = 900
     refresh_token_seconds: int = 30 * 24 * 3600
@@ -54,6 +57,10 @@ class Settings:
     data_dir: Path = Path(".lapwise")  # web notes predictions there before they are added up
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
+    register_rate_limit: str = "60 per hour"  # registrations from one address, for each tells of an address
+    trusted_proxies: int = 0  # how many in front of web add to X-Forwarded-For; else it is not believed
+    cors_origins: str = ""  # the origins, by commas, whose pages may call from a browser
+    metrics_token: str = field(default="", repr=False)  # opens /metrics to other machines
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
     log_level: str = "INFO"
     log_format: str = ""  # json or text; empty means text in a terminal, else JSON
@@ -61,12 +68,30 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("secret_key", "model_key", "webhook_secret"):
             _check_length(name, [getattr(self, name)])
-        for name in ("model_key_old", "webhook_secret_old"):
+        for name in ("secret_key_old", "model_key_old", "webhook_secret_old", "metrics_token"):
             _check_length(name, _listed(getattr(self, name)))
         if self.log_format not in FORMATS:
             raise SettingInvalid("LAPWISE_LOG_FORMAT must be json or text", setting="LAPWISE_LOG_FORMAT")
+        if not all(map(_ORIGIN.fullmatch, self.origins)):
+            raise SettingInvalid(
+                "LAPWISE_CORS_ORIGINS must be like https://example.org", setting="LAPWISE_CORS_ORIGINS"
+            )
         if self.keep_versions < 1:
             raise SettingInvalid("LAPWISE_KEEP_VERSIONS must be at least 1", setting="LAPWISE_KEEP_VERSIONS")
+        if self.trusted_proxies < 0:
+            raise SettingInvalid(
+                "LAPWISE_TRUSTED_PROXIES must not be negative", setting="LAPWISE_TRUSTED_PROXIES"
+            )
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """The one of today first."""
+        return (self.secret_key, *_listed(self.secret_key_old))
+
+    @property
+    def origins(self) -> list[str]:
+        """Whose pages may call."""
+        return _listed(self.cors_origins)
 
     @property
     def model_keys(self) -> KeyRing:

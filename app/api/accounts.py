@@ -9,9 +9,11 @@ from marshmallow.validate import Length
 from app.api.blueprint import Blueprint
 from app.api.context import family_id, services, user_id
 from app.api.fields import CamelSchema, Id, Text, Utc
+from app.api.limits import network
 from app.api.tokens import token_pair
 from app.domain import User
-from app.services.accounts import EMAIL_LENGTH, PASSWORD_LENGTH
+from app.services import passwords
+from app.services.accounts import EMAIL_LENGTH
 
 bp = Blueprint("accounts", __name__, url_prefix="/auth", description="Drivers' accounts and tokens.")
 
@@ -22,13 +24,13 @@ _TOKEN = {"example": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI2NjU1In0.c2lnbmF0dXJl"}
 class LoginSchema(CamelSchema):
     email = Text(EMAIL_LENGTH, "max@example.org", required=True)
     password = fields.String(
-        required=True, load_only=True, validate=Length(1, PASSWORD_LENGTH[1]), metadata=_PASSWORD
+        required=True, load_only=True, validate=Length(1, passwords.LENGTH[1]), metadata=_PASSWORD
     )
 
 
 class RegistrationSchema(LoginSchema):
     password = fields.String(
-        required=True, load_only=True, validate=Length(*PASSWORD_LENGTH), metadata=_PASSWORD
+        required=True, load_only=True, validate=Length(*passwords.LENGTH), metadata=_PASSWORD
     )
     display_name = Text(100, "Max")
 
@@ -61,14 +63,14 @@ class TokensSchema(CamelSchema):
     shows="nothing",
 )
 def register(body: dict[str, Any]) -> dict[str, User]:
-    """Open an account."""
+    """Open an account; a password that is soon guessed is refused."""
     return {"user": services().accounts.register(**body)}
 
 
 @bp.operation("POST", "/login", json=LoginSchema, answer=TokensSchema, errors=(401,), shows="nothing")
 def login(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in: an access token for requests, a refresh token for the next pair."""
-    return token_pair(services().accounts.login(**body))
+    return token_pair(services().accounts.login(**body, network=network()))
 
 
 @bp.operation("POST", "/refresh", answer=TokensSchema, shows="refresh")

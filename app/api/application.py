@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
+from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter
 
 from app import logs
@@ -36,6 +38,9 @@ from app.settings import Settings
 
 if TYPE_CHECKING:
     from app.container import Container
+
+CORS_ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key"]
+CORS_EXPOSED = ["Location", "Retry-After", "X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining"]
 
 
 class IdConverter(BaseConverter):
@@ -77,6 +82,10 @@ def _bare_app(settings: Settings) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a track's name may hold anything
     cast(DefaultJSONProvider, app.json).sort_keys = False
+    if proxies := settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
+    if origins := settings.origins:
+        CORS(app, origins=origins, allow_headers=CORS_ALLOWED, expose_headers=CORS_EXPOSED, max_age=600)
     return app
 
 

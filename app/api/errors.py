@@ -24,6 +24,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.Invalid: 422,
     app_errors.TooLarge: 413,
     app_errors.Unauthorized: 401,
+    app_errors.TooManySignIns: 429,
     app_errors.TooManyStreams: 429,
     app_errors.TooMuchWaiting: 429,
     app_errors.Unavailable: 503,
@@ -65,6 +66,8 @@ def error_answer(error: Exception) -> Response:
         status, code = status_of(error), error.code
         message, details = error.message, dict(error.details.get("fields", error.details))
         headers = WAITS.get(type(error), {})
+        if "retryAfter" in details:
+            headers = {"Retry-After": str(details["retryAfter"])}
     elif isinstance(error, HTTPException):
         status, code, message, headers = _of_http(error)
         details = {}

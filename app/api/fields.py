@@ -117,7 +117,7 @@ class Ids(Several):
 
 
 class Flag(fields.Boolean):
-    """True or false: in JSON the literals only, in a query or a form the words."""
+    """True or false; as words too, which queries and forms are made of, and which are as clear in JSON."""
 
     def _deserialize(self, value: Any, *args: Any, **kwargs: Any) -> bool:
         if value is True or value == "true":

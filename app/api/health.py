@@ -1,15 +1,17 @@
 """What supervisors and Prometheus ask; none of it needs a token, nor Redis to count the call."""
 
+from hmac import compare_digest
 from typing import cast
 
-from flask import Response, current_app
+from flask import Response, current_app, request
 from marshmallow import fields
 
 from app.api.blueprint import Blueprint
 from app.api.context import services
 from app.api.fields import CamelSchema
+from app.api.limits import address
 from app.api.observe import Metrics
-from app.errors import Unavailable
+from app.errors import Unauthorized, Unavailable
 
 bp = Blueprint("health", __name__, description="Whether all is well.")
 
@@ -44,8 +46,19 @@ def readyz() -> dict[str, object]:
     return {"status": "ready", "checks": checks, "unreadable_models": unreadable}
 
 
-@bp.operation("GET", "/metrics", content_type="text/plain", shows="nothing")
+@bp.operation("GET", "/metrics", content_type="text/plain", errors=(401,), shows="nothing")
 def metrics() -> Response:
-    """Figures for Prometheus."""
+    """Figures for Prometheus: on the platform's own machine, or with `LAPWISE_METRICS_TOKEN` as bearer."""
+    if not _may_see_figures(services().settings.metrics_token):
+        raise Unauthorized("Ask on the platform's own machine, or with LAPWISE_METRICS_TOKEN as bearer.")
     figures = cast(Metrics, current_app.extensions[METRICS])
     return Response(figures.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _may_see_figures(token: str) -> bool:
+    if token:
+        return compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode())
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False  # a proxy on this machine speaks for others
+    caller = address()
+    return caller is not None and caller.is_loopback

@@ -1,34 +1,41 @@
-"""Limits how often a driver, or an address that has not signed in, may call."""
+"""Limits how often a driver, or a network that has not signed in, may call."""
 
 import time
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
+import structlog
 from flask import Flask, Response, request
 from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from flask_limiter.util import get_remote_address
 from jwt import PyJWTError
+from redis.exceptions import RedisError
 
 from app.api.errors import shaped
 from app.settings import Settings
 from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
 
-SIGN_IN = ("accounts.register", "accounts.login")
+IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good as endless
+REGISTRATIONS = ("accounts.register",)
+SIGN_INS = ("accounts.login", *REGISTRATIONS)
+log = structlog.get_logger()
 
 
 def init_limits(app: Flask, settings: Settings) -> Limiter:
-    """Counts every request in Redis, and registrations and logins once more by their address."""
-    sign_in = ApplicationLimit(
-        limit_provider=settings.login_rate_limit,
-        key_function=get_remote_address,
-        scope="sign-in",
-        exempt_when=lambda: request.endpoint not in SIGN_IN,
-    )
+    """Counts every request in Redis, and registrations and logins once more by their network.
+
+    While Redis is away each process counts by itself, and looks every 1, 2, 4 … 32 s whether it is back.
+    """
     limiter = Limiter(
         _caller,
         app=app,
-        application_limits=[settings.rate_limit, sign_in],
+        application_limits=[
+            settings.rate_limit,
+            _of_network(settings.login_rate_limit, "sign-in", SIGN_INS),
+            _of_network(settings.register_rate_limit, "register", REGISTRATIONS),
+        ],
         storage_uri=settings.redis_url,
         strategy=leases.STRATEGY,
         storage_options={
@@ -36,6 +43,7 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
             "socket_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]  # goes to redis-py, which takes floats
             "socket_connect_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]
         },
+        in_memory_fallback_enabled=True,
     )
 
     @app.errorhandler(RateLimitExceeded)
@@ -47,20 +55,59 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
 
     @app.after_request
     def show(response: Response) -> Response:
-        if limiter.current_limits and response.status_code != 503:  # Redis down: there is nothing to show
-            limit = min(limiter.current_limits, key=lambda limit: limit.remaining)
-            response.headers["X-RateLimit-Limit"] = str(limit.limit.amount)
-            response.headers["X-RateLimit-Remaining"] = str(limit.remaining)
-            response.headers["X-RateLimit-Reset"] = str(limit.reset_at)
+        try:
+            response.headers.update(_shown(limiter))
+        except RedisError as exc:  # it went away after the request was counted
+            log.warning("limits_not_shown", error=str(exc))
         return response
 
     return limiter
 
 
-def _caller() -> str:
-    """The user of a genuine token, else the address: a forged token must not get a count of its own."""
+def network() -> str:
+    """Where the request comes from: its IPv4 address, or the /64 of its IPv6 address."""
+    found = address()
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, IPV6_PREFIX), strict=False))
+
+
+def address() -> IPv4Address | IPv6Address | None:
+    """The caller's address; None where the trusted proxy names none."""
     try:
-        verified = verify_jwt_in_request(optional=True, verify_type=False, skip_revocation_check=True)
+        return ip_address(request.remote_addr or "")
+    except ValueError:
+        return None
+
+
+def _of_network(limit: str, scope: str, endpoints: Sequence[str]) -> ApplicationLimit:
+    return ApplicationLimit(
+        limit_provider=limit,
+        key_function=network,
+        scope=scope,
+        exempt_when=lambda: request.endpoint not in endpoints,
+    )
+
+
+def _shown(limiter: Limiter) -> dict[str, str]:
+    """Headers that tell the limit nearest to being reached."""
+    if not limiter.current_limits:
+        return {}
+    limit = min(limiter.current_limits, key=lambda limit: limit.remaining)
+    return {
+        "X-RateLimit-Limit": str(limit.limit.amount),
+        "X-RateLimit-Remaining": str(limit.remaining),
+        "X-RateLimit-Reset": str(limit.reset_at),
+    }
+
+
+def _caller() -> str:
+    """The user of a genuine access token, else the network: a forged token must not get a count of its own.
+
+    Nor does a refresh token: one that was stolen and revoked would use up its driver's count for a month.
+    """
+    try:
+        verified = verify_jwt_in_request(optional=True, skip_revocation_check=True)
     except (JWTExtendedException, PyJWTError):
         verified = None
-    return f"user:{get_jwt_identity()}" if verified else f"address:{get_remote_address()}"
+    return f"user:{get_jwt_identity()}" if verified else f"address:{network()}"

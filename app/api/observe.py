@@ -26,8 +26,12 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
 log = structlog.get_logger()
 
 
@@ -107,7 +111,7 @@ def init_observe(app: Flask, metrics: Metrics) -> None:
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         response.headers["X-Request-Id"] = g.request_id
-        for name, value in HEADERS.items():
+        for name, value in (HEADERS | (OVER_TLS if request.is_secure else {})).items():
             response.headers.setdefault(name, value)  # a page may need a policy of its own
         metrics.count(response.status_code, seconds)
         log.info(

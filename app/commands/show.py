@@ -1,6 +1,7 @@
 """How commands show what they have: tables for people, tab-separated lines for pipes, JSON for scripts."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from rich.table import Table
 
 NUMERIC = {"laps", "best lap", "sessions", "accuracy", "MAE (s)", "#", "time", "lap time", "low", "high"}
 NUMERIC |= {"best", "loss", "value", "expected gain"}
+_FIGURE = re.compile(r"[+-]?[0-9][0-9.:]*( ?[a-z%]{1,2})?")
 WHOLE = {"id", "session", "job", "model", "best lap", "lap time", "version"}  # what is copied, or read as one
 
 
@@ -52,6 +54,15 @@ def moment(text: str | None) -> str:
     return (text or "")[:16].replace("T", " ")
 
 
+def as_text(cell: str) -> str:
+    """A cell that no spreadsheet takes for a formula: drivers choose names, and somebody opens the file.
+
+    >>> as_text("=cmd|' /C calc'!A0"), as_text("-0.482"), as_text("+1.2 %"), as_text("monza")
+    ("'=cmd|' /C calc'!A0", '-0.482', '+1.2 %', 'monza')
+    """
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@") and not _FIGURE.fullmatch(cell) else cell
+
+
 class Show:
     """Writes results to stdout, all else to stderr, and that only for somebody who watches."""
 
@@ -66,7 +77,7 @@ class Show:
         elif not sys.stdout.isatty():
             click.echo("\t".join(columns))
             for row in rows:
-                click.echo("\t".join(row))
+                click.echo("\t".join(map(as_text, row)))
         else:
             Console().print(_table(title, columns, rows))
 

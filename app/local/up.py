@@ -24,7 +24,11 @@ ATTEMPTS = 3  # of one program before the platform has once been ready
 WATCH_SECONDS = 0.25
 LOG_LINES = 12
 # On loopback all drivers come from one address, and whoever tries the platform's speed wants no limit.
-LOCAL_LIMITS = {"LAPWISE_RATE_LIMIT": "1000000 per minute", "LAPWISE_LOGIN_RATE_LIMIT": "10000 per minute"}
+LOCAL_LIMITS = {
+    "LAPWISE_RATE_LIMIT": "1000000 per minute",
+    "LAPWISE_LOGIN_RATE_LIMIT": "10000 per minute",
+    "LAPWISE_REGISTER_RATE_LIMIT": "10000 per minute",
+}
 ALL_PROGRAMS = ("web", "worker", "courier", "beat", "flower", "mongod", "redis")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -6,24 +6,20 @@ from datetime import timedelta
 from secrets import token_hex
 
 import structlog
-from argon2 import PasswordHasher
-from argon2.exceptions import VerifyMismatchError
 from marshmallow import ValidationError
 from marshmallow.validate import Email
 
 from app.domain import User, new_id, utc_now
-from app.errors import Invalid, InvalidCredentials, TokenRevoked, Unauthorized
+from app.errors import Invalid, InvalidCredentials, TokenRevoked, TooManySignIns, Unauthorized
+from app.services import passwords
 from app.settings import Settings
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.guesses import Guesses
 from app.stores.revocations import Revocations
 
 EMAIL_LENGTH = 254  # RFC 5321
-PASSWORD_LENGTH = (10, 256)  # shorter is guessed; longer adds nothing and makes hashing a way to load us
 
 log = structlog.get_logger()
-
-# OWASP's argon2id setting with the least memory: all threads of a web process may be hashing at once.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +47,16 @@ class Accounts:
         users: Users,
         families: TokenFamilies,
         revocations: Revocations,
+        guesses: Guesses,
         settings: Settings,
         removers: Sequence[Callable[[str], None]] = (),
     ) -> None:
         self._users = users
         self._families = families
         self._revocations = revocations
+        self._guesses = guesses
         self._refresh_time = timedelta(seconds=settings.refresh_token_seconds)
         self._removers = removers
-        self._nobodys_hash = _HASHER.hash(token_hex())
 
     def register(self, email: str, password: str, display_name: str | None = None) -> User:
         """A new account.
@@ -68,10 +65,9 @@ class Accounts:
         ------
         Invalid, EmailTaken
         """
-        shortest, longest = PASSWORD_LENGTH
-        if not shortest <= len(password) <= longest:
-            raise Invalid(password=[f"Length must be between {shortest} and {longest}."])
-        address, password_hash, now = checked_email(email), _HASHER.hash(password), utc_now()
+        address, now = checked_email(email), utc_now()
+        passwords.check(password, address, display_name)
+        password_hash = passwords.hashed(password)
         user = User(
             id=self._users.id_for(address, now),
             email=address,
@@ -82,21 +78,29 @@ class Accounts:
         self._users.add(user)
         return user
 
-    def login(self, email: str, password: str) -> Grant:
+    def login(self, email: str, password: str, network: str) -> Grant:
         """A new token family.
+
+        Parameters
+        ----------
+        network
+            Where the driver signs in from.
 
         Raises
         ------
-        InvalidCredentials
+        InvalidCredentials, TooManySignIns
             Alike, and after the same work, for an unknown address and a wrong password.
         """
-        user = self._users.find_by_email(normalised(email))
-        try:
-            _HASHER.verify(user.password_hash if user else self._nobodys_hash, password)
-        except VerifyMismatchError as exc:
-            raise InvalidCredentials from exc
-        if user is None:
+        address = normalised(email)
+        if wait := self._guesses.wait(address, network):
+            raise TooManySignIns(retryAfter=wait)
+        user = self._users.find_by_email(address)
+        if not passwords.is_right(password, user.password_hash if user else None) or user is None:
+            self._guesses.failed(address, network)
             raise InvalidCredentials
+        self._guesses.succeeded(address, network)
+        if passwords.is_outdated(user.password_hash):
+            self._users.change_hash(user, passwords.hashed(password))
         grant = Grant(user=user, family_id=new_id(), refresh_jti=token_hex(16))
         self._families.add(grant.family_id, user.id, grant.refresh_jti, utc_now() + self._refresh_time)
         return grant

@@ -170,9 +170,7 @@ class Backups:
         with errors_translated():
             note.update_one({"_id": migrating.RESTORING}, {"$set": {"since": utc_now()}}, upsert=True)
             self._dump.clear()
-            migrating.upgrade_to(
-                self._client, self._database.name, contents.head.migrations, self._keys
-            )
+            migrating.upgrade_to(self._client, self._database.name, contents.head.migrations, self._keys)
             self._dump.read(archive.parts(file, lambda done: on_step("restoring", done, size)))
             migrating.upgrade(self._client, self._database.name, self._keys)
             self._remove_again(contents)

@@ -75,6 +75,12 @@ class Users:
                 raise EmailTaken from exc
             self._addresses.update_one({"_id": user.email}, {"$set": {"opened": True}})
 
+    def change_hash(self, user: User, password_hash: str) -> None:
+        """Keeps the password of an account in another form, unless it was changed meanwhile."""
+        as_it_was = {"_id": user.id, "passwordHash": user.password_hash}
+        with errors_translated():
+            self._users.update_one(as_it_was, {"$set": {"passwordHash": password_hash}})
+
     def find(self, user_id: str) -> User | None:
         return self._find({"_id": user_id})
 

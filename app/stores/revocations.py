@@ -1,6 +1,7 @@
 """Remembers revoked token families for as long as an access token of theirs could live."""
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from app.stores.changes import Changes, Remembered
 from app.stores.job_status import EPOCH, errors_translated
@@ -30,12 +31,14 @@ class Revocations:
         self._changes.tell(family_id)
 
     def find(self, family_id: str) -> bool | None:
-        """Whether the family is revoked; None when Redis was emptied and cannot know."""
+        """Whether the family is revoked; None when Redis was emptied or is away and cannot know."""
         return self._remembered.get(family_id, lambda: self._read(family_id), lambda _: (family_id,))
 
     def _read(self, family_id: str) -> bool | None:
-        with errors_translated():
+        try:
             revoked, remembers = self._redis.mget(_key(family_id), EPOCH)
+        except RedisError:
+            return None
         return True if revoked else False if remembers else None
 
 

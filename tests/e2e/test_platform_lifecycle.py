@@ -51,6 +51,11 @@ def test_flower_answers_its_user_and_nobody_else(running: ChildPlatform) -> None
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, headers={"Authorization": f"Basic {login}"}).status_code == 200
     assert password[1] not in running.output
+    flower = running.endpoints()["pids"]["flower"]
+    assert password[1] not in Path(f"/proc/{flower}/cmdline").read_text()
+    logs = [log.read_text(errors="replace") for log in (running.data_dir / "logs").iterdir()]
+    assert len(logs) >= len(PROGRAMS)
+    assert not [log for log in logs if password[1] in log]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

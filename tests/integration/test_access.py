@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from app import create_app
 from app.container import Container, build_container
 from app.settings import Settings
 from tests.factories import session_file
+from tests.integration.hostile import attacks
 from tests.integration.walking import Call, Operation, Things, filled, operations
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
@@ -60,7 +62,12 @@ class Driver:
 
 @pytest.fixture
 def container(settings: Settings) -> Iterator[Container]:
-    generous = replace(settings, rate_limit="100000 per minute", login_rate_limit="1000 per minute")
+    generous = replace(
+        settings,
+        rate_limit="100000 per minute",
+        login_rate_limit="1000 per minute",
+        register_rate_limit="1000 per minute",
+    )
     with build_container(generous) as built:
         yield built
 
@@ -270,3 +277,21 @@ def without_algorithm(token: str) -> str:
     """The same claims under a header that says they need no signature."""
     claims = token.split(".")[1]
     return re.sub("=", "", "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0") + f".{claims}."
+
+
+def test_no_place_of_any_operation_takes_a_hostile_value_for_more_than_text(
+    app: Flask, database: Database[Found], owner: Driver, stranger: Driver, settings: Settings
+) -> None:
+    before = contents(database)
+    client, statuses = app.test_client(), Counter[int]()
+    for attack in attacks(app):
+        answer = attack.send(client, stranger.headers, stranger.things, settings.webhook_secret)
+        assert answer.status_code < 500, (str(attack), answer.text)
+        assert leaked(owner, answer.text) == set(), str(attack)
+        assert "Set-Cookie" not in answer.headers, str(attack)
+        statuses[answer.status_code] += 1
+    assert statuses.total() > 1_500
+    assert statuses[422] > statuses.total() / 2
+    after = contents(database)
+    theirs = {key: text for key, text in before.items() if leaked(owner, text)}
+    assert {key: after.get(key) for key in theirs} == theirs

@@ -3,21 +3,30 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from statistics import median
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from flask.testing import FlaskClient
+from limits.storage import RedisStorage
 from pymongo.database import Database
 from redis import Redis
 
 from app import create_app
+from app.domain import User, utc_now
+from app.mongo import Client
 from app.services.accounts import Accounts
+from app.services.sharing import Sharing
 from app.settings import Settings
 from app.stores.accounts import TokenFamilies, Users
 from app.stores.changes import Changes
+from app.stores.guesses import KNOWN_SECONDS, Guesses
 from app.stores.job_status import EPOCH, connect
 from app.stores.revocations import Revocations
+from app.stores.shares import ShareStore
+from models_store.registry import ModelRegistry
 
 LOGIN = {"email": "max@example.org", "password": "a long pass phrase"}
 Found = dict[str, Any]
@@ -38,7 +47,10 @@ def removed() -> list[str]:
 @pytest.fixture
 def accounts(database: Database[Found], redis: "Redis", settings: Settings, removed: list[str]) -> Accounts:
     revocations = Revocations(redis, Changes(redis, lambda: redis), settings.access_token_seconds)
-    return Accounts(Users(database), TokenFamilies(database), revocations, settings, [removed.append])
+    guesses = Guesses(RedisStorage(settings.redis_url, redis.connection_pool, "lapwise:guess"))
+    return Accounts(
+        Users(database), TokenFamilies(database), revocations, guesses, settings, [removed.append]
+    )
 
 
 @pytest.fixture
@@ -75,18 +87,20 @@ def refresh(client: FlaskClient, tokens: Found) -> Any:
 
 
 def test_a_driver_registers_signs_in_and_is_known(client: FlaskClient, database: Database[Found]) -> None:
-    registered = client.post("/auth/register", json={"email": " Max@Example.org", "password": "0123456789"})
+    registered = client.post(
+        "/auth/register", json={"email": " Max@Example.org", "password": "a secret of max"}
+    )
     assert registered.status_code == 201
     user = registered.json["user"]  # type: ignore[index]
     assert user.keys() == {"id", "email", "displayName", "createdAt"}
     assert user["email"] == "max@example.org"
-    tokens = client.post("/auth/login", json={"email": "max@example.org", "password": "0123456789"}).json
+    tokens = client.post("/auth/login", json={"email": "max@example.org", "password": "a secret of max"}).json
     assert tokens is not None
     assert tokens["expiresIn"] == 900
     assert client.get("/auth/me", headers=bearer(tokens["accessToken"])).json == user == tokens["user"]
     stored = database["users"].find_one()
     assert stored is not None
-    assert "0123456789" not in str(stored)
+    assert "a secret of max" not in str(stored)
 
 
 def test_of_many_registrations_of_one_address_at_once_one_wins(client: FlaskClient) -> None:
@@ -179,19 +193,101 @@ def test_requests_are_counted_in_redis_by_user(client: FlaskClient, pair: Found,
     assert any("address:127.0.0.1" in key for key in keys)
 
 
-def test_without_redis_requests_are_a_503_but_the_process_says_it_is_alive(
+def test_failed_sign_ins_are_counted_in_redis_for_a_time_and_without_names(
+    client: FlaskClient, pair: Found, redis: "Redis"
+) -> None:
+    statuses = [sign_in(client, "max@example.org", "10.0.0.9").status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+    refused = sign_in(client, "max@example.org", "10.0.0.9")
+    assert refused.get_json()["error"]["code"] == "too_many_sign_ins"
+    assert refused.headers["Retry-After"] == str(refused.get_json()["error"]["details"]["retryAfter"])
+    assert login(client).keys() >= {"accessToken"}, "from elsewhere the driver signs in"
+    keys = [bytes(key).decode() for key in redis.scan_iter("lapwise:guess:*")]
+    assert len(keys) == 4
+    assert all(0 < redis.ttl(key) <= KNOWN_SECONDS for key in keys)
+    assert not [key for key in keys if "max" in key or "10.0.0.9" in key]
+
+
+def sign_in(client: FlaskClient, email: str, network: str) -> Any:
+    """The answer to a wrong password."""
+    body = {"email": email, "password": "a wrong pass phrase"}
+    return client.post("/auth/login", json=body, environ_base={"REMOTE_ADDR": network})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_time_of_a_refusal_does_not_tell_whether_an_address_is_registered(
+    client: FlaskClient, pair: Found, database: Database[Found]
+) -> None:
+    seconds: dict[str, list[float]] = {"max@example.org": [], "nobody@example.org": []}
+    for number in range(40):
+        for email, taken in seconds.items():
+            started = time.perf_counter()
+            assert sign_in(client, email, f"10.0.0.{number}").status_code == 401
+            taken.append(time.perf_counter() - started)
+    known, unknown = map(median, seconds.values())
+    assert 0.75 < known / unknown < 1.33
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(60)
+def test_the_time_of_sharing_does_not_tell_whether_an_address_is_registered(
+    database: Database[Found], mongo_client: Client
+) -> None:
+    users, now = Users(database), utc_now()
+    registry: Any = Mock(ModelRegistry)  # whose model it is was asked before
+    sharing = Sharing(
+        client=mongo_client,
+        users=users,
+        shares=ShareStore(database),
+        registry=registry,
+        changes=Mock(Changes),
+    )
+    for email in ("max@example.org", *(f"known{number}@example.org" for number in range(20))):
+        known = User(
+            id=users.id_for(email, now), email=email, password_hash="", display_name=None, created_at=now
+        )
+        users.add(known)
+    owner = users.id_for("max@example.org", now)
+    seconds: dict[str, list[float]] = {"known": [], "unknown": []}
+    for number in range(20):
+        for kind, taken in seconds.items():
+            started = time.perf_counter()
+            sharing.share(owner, "0" * 24, f"{kind}{number}@example.org")
+            taken.append(time.perf_counter() - started)
+    known_median, unknown_median = map(median, seconds.values())
+    assert 0.75 < known_median / unknown_median < 1.33
+
+
+def test_without_redis_drivers_are_known_all_the_same_and_limits_hold_in_each_process(
     settings: Settings, database: Database[Found]
 ) -> None:
-    settings = replace(settings, redis_url="redis://127.0.0.1:1")
+    settings = replace(settings, redis_url="redis://127.0.0.1:1", login_rate_limit="3 per minute")
     with connect(settings.redis_url) as nothing:
+        guesses = Guesses(RedisStorage(settings.redis_url, nothing.connection_pool, "lapwise:guess"))
         revocations = Revocations(nothing, Changes(nothing, lambda: nothing), 900)
-        accounts = Accounts(Users(database), TokenFamilies(database), revocations, settings)
+        accounts = Accounts(Users(database), TokenFamilies(database), revocations, guesses, settings)
         container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None)
         client = create_app(container=container).test_client()
         started = time.monotonic()
-        answer = client.post("/auth/login", json=LOGIN)
-    assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "5"
-    assert answer.json["error"]["code"] == "unavailable"  # type: ignore[index]
-    assert time.monotonic() - started < 5
-    assert client.get("/healthz").status_code == 200
+        assert client.post("/auth/register", json=LOGIN).status_code == 201
+        tokens = login(client)
+        assert me(client, tokens) == 200
+        last = client.post("/auth/logout", headers=bearer(tokens["accessToken"]))
+        assert (last.status_code, last.headers["Retry-After"]) == (503, "5"), "Redis must learn of it"
+        assert me(client, tokens) == 401, "MongoDB knows it already"
+        assert client.post("/auth/login", json=LOGIN).headers["X-RateLimit-Remaining"] == "0"
+        assert client.post("/auth/login", json=LOGIN).status_code == 429
+        assert client.get("/healthz").status_code == 200
+        assert time.monotonic() - started < 5
+
+
+def test_limits_are_counted_in_redis_again_when_it_is_back(settings: Settings, redis: "Redis") -> None:
+    container: Any = SimpleNamespace(settings=settings, accounts=None, platform=None)
+    app = create_app(container=container)
+    [limiter] = app.extensions["limiter"]
+    limiter._storage_dead = True  # as it sets it itself when Redis does not answer
+    limiter._Limiter__last_check_backend = 0.0  # long ago
+    app.test_client().get("/auth/me")
+    assert [key for key in redis.scan_iter("lapwise:limit:*") if b"address" in bytes(key)]
+    assert not limiter._storage_dead

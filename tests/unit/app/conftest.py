@@ -62,6 +62,7 @@ def api(bare_api: Flask, services: SimpleNamespace) -> Flask:
     """The application with services of this test's own and no call counted yet."""
     for limiter in bare_api.extensions["limiter"]:
         limiter.reset()
+        limiter.limiter._windows.clear()  # what it knows of the storage
     return bare_api
 
 

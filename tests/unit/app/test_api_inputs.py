@@ -1,18 +1,21 @@
 """Requests reach the services as checked values of the domain; answers leave in the contract's names."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask.testing import FlaskClient
 from marshmallow import ValidationError
+from werkzeug.exceptions import BadRequest
 
 from app import create_app
 from app.api.model_schemas import TrainSchema
 from app.api.observe import Metrics
+from app.api.requests import SMALL_BODY, parsed_json
 from app.domain import (
     IncrementRequest,
     Job,
@@ -30,6 +33,7 @@ from app.domain import (
     Version,
 )
 from app.services.analytics import Report, Totals
+from app.settings import Settings
 from app.stores.journal import Predicted
 
 USER_ID = "6655f0c2a4b1c2d3e4f50617"
@@ -226,6 +230,38 @@ def test_what_is_not_json_is_a_400(driver: FlaskClient, body: str | bytes) -> No
     answer = driver.post(CHUNK, data=body, content_type="application/json")
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "bad_request"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"[],", b'{"a":[' + b"[]," * 1_000_000])
+def test_json_that_nests_too_deeply_or_has_too_many_parts_is_refused(text: bytes) -> None:
+    with pytest.raises(BadRequest):
+        parsed_json(text)
+
+
+def test_a_body_without_rows_is_small_whatever_rows_may_take(api_settings: Settings) -> None:
+    generous = replace(api_settings, max_json_bytes=32 << 20)
+    client = create_app(container=cast(Any, SimpleNamespace(settings=generous, platform=None))).test_client()
+    body = b'{"email": "' + b"a" * SMALL_BODY + b'"}'
+    assert client.post("/auth/login", data=body, content_type="application/json").status_code == 413
+
+
+@pytest.mark.parametrize("letter", "\u202e\u2066\u200b\u2028\ue000\n\x1b\x00")
+def test_a_name_has_no_character_that_hides_or_turns_what_is_read(driver: FlaskClient, letter: str) -> None:
+    name = f"a{letter}b"
+    answer = driver.post("/model/train", json=TRAIN | {"trackName": name, "modelName": name})
+    assert details(answer).keys() == {"trackName", "modelName"}
+
+
+def test_a_flag_may_be_a_word_and_nothing_else(driver: FlaskClient, services: SimpleNamespace) -> None:
+    services.training.increment = Recorder(job())
+    body = {"modelId": ID, "newSessionIds": [ID]}
+    for flag, meant in ((True, True), ("true", True), (False, False), ("false", False)):
+        answer = driver.post("/model/incremental-training", json=body | {"validateModel": flag})
+        assert answer.status_code == 202
+        assert services.training.increment.calls[-1][0][1].validate_model is meant
+    for flag in (1, 0, "1", "True", "yes", "", [True], {"$ne": False}):
+        answer = driver.post("/model/incremental-training", json=body | {"validateModel": flag})
+        assert list(details(answer)) == ["validateModel"]
 
 
 def test_a_json_body_over_the_limit_is_a_413_whether_its_length_is_announced_or_not(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from flask.testing import FlaskClient
 
 from app import logs
 
@@ -88,3 +89,18 @@ def test_work_knows_the_requests_it_comes_from() -> None:
     with structlog.contextvars.bound_contextvars(request_ids=["r1", "r2"]):
         assert logs.request_ids() == ("r1", "r2")
     assert logs.request_ids() == ()
+
+
+def test_what_a_caller_sends_makes_no_line_and_no_colour_of_its_own(
+    stranger: FlaskClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO")
+    forged = '\r\n{"event": "request", "status": 200}\x1b[2J\u202e'
+    stranger.get("/jobs" + forged, query_string={"token": forged}, headers={"X-Request-Id": "a\x1b[31m"})
+    stranger.post("/auth/login", json={"email": f"max@example.org{forged}", "password": f"secret{forged}"})
+    written = capsys.readouterr().err
+    lines = [json.loads(line) for line in written.splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "request"] == [404, 422]
+    assert written.isascii()
+    assert "\x1b" not in written
+    assert "secret" not in written

@@ -62,3 +62,20 @@ def test_a_flag_is_written_in_words_or_digits(text: str, meant: bool) -> None:
 def test_a_flag_that_is_neither_true_nor_false_is_refused() -> None:
     with pytest.raises(SettingInvalid, match="LAPWISE_WEBHOOK_ALLOW_PRIVATE"):
         Settings.from_environment(REQUIRED | {"LAPWISE_WEBHOOK_ALLOW_PRIVATE": "perhaps"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LAPWISE_SECRET_KEY_OLD", "long enough for a key, short"),
+        ("LAPWISE_METRICS_TOKEN", "short"),
+        ("LAPWISE_CORS_ORIGINS", "*"),
+        ("LAPWISE_CORS_ORIGINS", "https://example.org/"),
+        ("LAPWISE_CORS_ORIGINS", "https://.*, https://example.org"),
+        ("LAPWISE_TRUSTED_PROXIES", "one"),
+        ("LAPWISE_TRUSTED_PROXIES", "-1"),
+    ],
+)
+def test_a_setting_of_the_doors_that_cannot_be_meant_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingInvalid, match=name):
+        Settings.from_environment(REQUIRED | {name: value})
