@@ -113,6 +113,10 @@ class LapHistory:
         Shape (3, laps), tyre life, outing lap and lap before of the facts.
     traces
         Shape (201, 2, laps), elapsed seconds and km/h at each mark.
+    splits
+        Shape (21, 1, laps), of these the elapsed seconds at each 5 %.
+    best, best_time
+        Which lap took the shortest time, and how many seconds that is.
     marks
         Shape (78, laps): seconds for each 5 % but the last, km/h at the line and at each 5 %, both less their
         `centre`, then the squares of all these; what is not known is like no lap's.
@@ -136,6 +140,7 @@ class LapHistory:
         self._ticks = ticks[:, :, keep]
         self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
+        self.splits = np.ascontiguousarray(self.traces[::MARKS_PER_SPLIT, :1])
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
         known = ~np.isnan(marks)
@@ -144,6 +149,7 @@ class LapHistory:
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
         self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
+        self.best_time = float(self.lap_time[self.best]) if len(self.lap_time) else math.inf
 
     def __len__(self) -> int:
         return len(self.lap_time)

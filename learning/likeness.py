@@ -24,13 +24,14 @@ ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one 
 FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
 SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
 _BLOCK = 8
+_HALF = np.float32(0.5)
 CLUES = 5
 CLUE_LIMIT = 3.0
 _PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
 _KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
 KINDS = (*_SHAPE, *_SITUATION)
-FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
-TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
+FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None]
+TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None]
 
 
 def _shares() -> NDArray[np.float32]:
@@ -52,6 +53,7 @@ def _shares() -> NDArray[np.float32]:
 
 SHARES = _shares()
 SHARES_HERE = 1 - SHARES.sum(axis=3)
+_PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summed from: -2 a b and b²
 
 
 class Past:
@@ -60,7 +62,7 @@ class Past:
     def __init__(self, now: Moments, history: LapHistory) -> None:
         self.now = now
         self.history = history
-        self.best = float(history.lap_time[history.best])
+        self.best = history.best_time
         self.at = history.at(now.position)
         self.remaining = history.lap_time - self.at[:, 0]
         self._terms: NDArray[np.float32] | None = None
@@ -74,7 +76,7 @@ class Past:
     def clues(self, weights: NDArray[Any], answers: Floats) -> Floats:
         """Shape (m, 5): how a lap differs from those it goes by, in percent of the best lap and 20 km/h."""
         now, remaining, percent = self.now, self.remaining, self.best / 100
-        usual = np.einsum("mn,mkn->km", weights, self.at)
+        usual = np.matmul(self.at, weights[:, :, None])[:, :, 0].T
         last = remaining[:, -5:]
         clues = np.empty((CLUES, len(now)))
         np.subtract(now.here.T, usual, out=clues[:2])
@@ -89,63 +91,73 @@ class Past:
         here[(now.position == 0) | (here != here)] = 0.0
         return np.minimum(np.maximum(clues, -CLUE_LIMIT, out=clues), CLUE_LIMIT, out=clues).T
 
-    def weights(self, theta: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-        """Shape (experts, m, laps): what each lap counts for each expert, adding up to 1."""
+    def weights(self, theta: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape (m, experts, laps): what each lap counts for each expert, unless divided by their sums.
+
+        Parameters
+        ----------
+        theta
+            Shape (m or 1, experts, terms), what each term counts for each expert.
+        """
         if self._terms is None:
             self._terms = self._described()
-        terms = self._terms[:, rows]
-        flat = theta @ terms.reshape(len(TERMS), -1)
-        np.maximum(flat, -FORGOTTEN, out=flat)
-        weights: NDArray[np.float32] = np.exp(flat, out=flat).reshape(len(theta), *terms.shape[1:])
-        weights /= weights.sum(axis=2, keepdims=True)
-        return weights
+        weights: NDArray[np.float32] = theta @ self._terms
+        np.maximum(weights, -FORGOTTEN, out=weights)
+        return np.exp(weights, out=weights)
 
     def _described(self) -> NDArray[np.float32]:
-        """Shape (terms, m, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
+        """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
         now, history = self.now, self.history
-        shapes, kinds = len(_SHAPE), len(FLOORS)
-        terms = np.empty((len(TERMS), len(now), len(history)), dtype=np.float32)
-        self._compare(terms[:kinds])
-        floors = FLOORS + self.best**2 * TIME_FLOORS
-        inverse = 1 / (terms[:kinds] + floors)
-        terms[:kinds] *= inverse.sum(axis=2, keepdims=True) / (NARROW * len(history))
-        np.minimum(terms[:kinds], UNLIKE, out=terms[:kinds])
+        shapes, kinds = len(_SHAPE), len(KINDS)
+        terms = np.empty((len(now), len(TERMS), len(history)), dtype=np.float32)
+        alike = terms[:, :kinds]
+        self._compare(alike)
+        inverse = alike + (FLOORS + self.best**2 * TIME_FLOORS)
+        np.reciprocal(inverse, out=inverse)
+        alike *= sums(inverse) * np.float32(1 / (NARROW * len(history)))
+        np.minimum(alike, UNLIKE, out=alike)
         elsewhere = history.facts[0] != now.facts[:, :1]
-        terms[shapes:kinds] *= elsewhere
-        np.multiply(history.age, elsewhere, out=terms[-3])
-        np.subtract(history.age, terms[-3], out=terms[-4])
-        terms[-2] = elsewhere
-        terms[-1] = history.facts[4] != now.facts[:, 4:]
+        terms[:, shapes:kinds] *= elsewhere[:, None]
+        np.multiply(history.age, elsewhere, out=terms[:, -3])
+        np.subtract(history.age, terms[:, -3], out=terms[:, -4])
+        terms[:, -2] = elsewhere
+        terms[:, -1] = history.facts[4] != now.facts[:, 4:]
         return terms
 
     def _compare(self, distances: NDArray[np.float32]) -> None:
-        """Fills in how unlike each lap is, shape (kinds, m, laps); what is not known is the same for all."""
+        """Fills in how unlike each lap is, shape (m, kinds, laps); what is not known is the same for all."""
         now, history = self.now, self.history
         splits, speeds = now.known.T
-        shares, own = SHARES[splits, speeds], (now.marks - history.centre)[:, None].astype(np.float32)
-        weighted = shares * own
-        squares = (
-            np.concatenate([-2 * weighted, shares], axis=2).reshape(-1, len(history.marks)) @ history.marks
-        )
-        squares = squares.reshape(len(now), 4, -1) + (weighted * own).sum(axis=2)[:, :, None]
-        np.maximum(squares.swapaxes(0, 1), 0, out=distances[:4])
+        marks = len(history.centre)
+        own = np.ones((len(now), 1, 2 * marks), dtype=np.float32)
+        own[:, 0, :marks] = now.marks - history.centre
+        parts = _PARTS[splits, speeds] * own
+        squares = np.matmul(parts, history.marks, out=distances[:, :4])
+        squares -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
+        np.maximum(squares, 0, out=squares)
         here = self.at - now.here[:, :, None].astype(np.float32)
-        since_split = here[:, 0] - history.traces[splits * MARKS_PER_SPLIT, 0]
-        since_split += now.last_split[:, None].astype(np.float32)
-        rest = SHARES_HERE[splits, speeds].T[:, :, None]
-        distances[:2] += rest[:2] * since_split**2
-        distances[2:4] += rest[2:] * here[:, 1] ** 2
-        distances[4] = here[:, 0] ** 2
+        since_split = here[:, :1] - history.splits[splits]
+        since_split += now.last_split[:, None, None].astype(np.float32)
+        np.square(here, out=here)
+        rest = SHARES_HERE[splits, speeds][:, :, None]
+        squares[:, :2] += rest[:, :2] * np.square(since_split, out=since_split)
+        squares[:, 2:] += rest[:, 2:] * here[:, 1:]
+        distances[:, 4] = here[:, 0]
         if not now.position.all():
-            distances[:5] *= now.position[:, None] > 0
-        facts, driven = distances[len(_SHAPE) :], now.facts.T[1:4].astype(np.float32)
-        np.subtract(history.situations[:, None], driven[:, :, None], out=facts)
+            distances[:, :5] *= now.position[:, None, None] > 0
+        facts, driven = distances[:, len(_SHAPE) :], now.facts[:, 1:4, None].astype(np.float32)
+        np.subtract(history.situations, driven, out=facts)
         np.abs(facts, out=facts)
-        np.minimum(facts[2], ANOTHER_PACE, out=facts[2])
-        facts[np.isnan(driven)] = 0.0
+        np.minimum(facts[:, 2], ANOTHER_PACE, out=facts[:, 2])
+        np.copyto(facts, 0.0, where=driven != driven)
         np.fmin(distances, FAR, out=distances)
+
+
+def sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (m, k, 1): the sums along the last axis of (m, k, laps)."""
+    return values @ np.ones((values.shape[2], 1), dtype=np.float32)
 
 
 def limit(history: LapHistory) -> float:
     """The slowest lap at pace, in seconds."""
-    return AT_PACE * float(history.lap_time[history.best])
+    return AT_PACE * history.best_time

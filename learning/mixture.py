@@ -1,6 +1,5 @@
 """The default estimator: a mixture of experts over the driver's own recent laps."""
 
-import itertools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,11 @@ from river import base
 from learning.experts import THETA, Correction, Record
 from learning.history import Features, LapHistory, Moments
 from learning.laps import SPLITS, Floats
-from learning.likeness import Past, limit
+from learning.likeness import Past, limit, sums
 
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
 _RECENT_OF = operator.methodcaller("get", "recent_laps")
-_TOGETHER = 32  # points of one mark: more would make BLAS start threads, which cost more than they bring
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -139,20 +137,24 @@ class ExpertMixture(base.Regressor):
         )
 
     def _answers(self, now: Moments, pace: LapHistory) -> Floats:
-        """The answers in seconds; points of the same part of the lap go together."""
-        marks = np.minimum((now.position * SPLITS + 0.5).astype(np.intp), SPLITS - 1)  # the nearest
-        if len(now) == 1:
-            return self._answers_at(marks, now, pace)
-        answers, order = np.empty(len(now)), np.argsort(marks, kind="stable")
-        for first in range(0, len(now), _AT_ONCE):
-            rows = order[first : first + _AT_ONCE]
-            answers[rows] = self._answers_at(marks[rows], now[rows], pace)
+        """The answers in seconds, for so many points at a time as stay in a processor's cache."""
+        if pace.all_shaped or not pace.shaped.any() or len(now) == 1:
+            return self._in_parts(now, pace)
+        answers, started = np.empty(len(now)), _marks(now) > 0
+        for points in (np.flatnonzero(~started), np.flatnonzero(started)):
+            answers[points] = self._in_parts(now[points], pace)
         return answers
 
-    def _answers_at(self, marks: NDArray[np.intp], now: Moments, pace: LapHistory) -> Floats:
-        """The answers for some points in the order of their marks."""
-        pace = _with_shape(pace, int(marks[0]))
-        past = Past(now, pace)
+    def _in_parts(self, now: Moments, pace: LapHistory) -> Floats:
+        """The answers for points of which all or none have passed the start of their lap."""
+        if len(now) <= _AT_ONCE:
+            return self._answers_at(now, pace) if len(now) else np.empty(0)
+        starts = range(0, len(now), _AT_ONCE)
+        return np.concatenate([self._answers_at(now[at : at + _AT_ONCE], pace) for at in starts])
+
+    def _answers_at(self, now: Moments, pace: LapHistory) -> Floats:
+        marks = _marks(now)
+        past = Past(now, _with_shape(pace, int(marks[0])))
         weights = self._mixed(marks, past)
         answers: Floats = now.elapsed + _middles(past.remaining, weights)
         answers += self._corrections(marks, past, weights, answers)
@@ -175,27 +177,19 @@ class ExpertMixture(base.Regressor):
 
     def _mixed(self, marks: NDArray[np.intp], past: Past) -> NDArray[np.float32]:
         """Shape (m, laps): what each lap counts, by the experts that speak at each mark."""
-        bounds = [0, len(marks)]
-        if len(marks) > 1:
-            cut = marks[1:] != marks[:-1]
-            cut[_TOGETHER - 1 :: _TOGETHER] = True
-            bounds[1:1] = (np.flatnonzero(cut) + 1).tolist()
-        mixed = np.empty((len(marks), len(past.history)), dtype=np.float32)
-        for first, end in itertools.pairwise(bounds):
-            mark = marks[first]
-            weights = past.weights(THETA[self._speakers[mark]], slice(first, end))
-            weights *= self._trust[mark][:, None, None]
-            weights.sum(axis=0, out=mixed[first:end])
-        return mixed
+        weights = past.weights(THETA[self._speakers[marks]])
+        return _mix(self._trust[marks], weights)
 
     def _judge(self, lap: Features, lap_time: float) -> None:
         """Charges every expert, and the correction, for what they would have said at each 5 % of a lap."""
         now = Moments.along(lap, lap_time)
         past = Past(now, _with_shape(self._pace, len(now) - 1))
-        weights = past.weights(THETA, slice(None))
-        opinions = (now.elapsed + _middles(past.remaining, weights)).T
-        trust = self._record.trust(self.rate)[: len(now)]
-        mixed = np.einsum("me,emn->mn", trust, weights)
+        weights = past.weights(THETA[None])
+        experts, laps = weights.shape[1:]
+        remaining = np.repeat(past.remaining, experts, axis=0)
+        opinions = _middles(remaining, (weights / sums(weights)).reshape(-1, laps)).reshape(-1, experts)
+        opinions += now.elapsed[:, None]
+        mixed = _mix(self._record.trust(self.rate)[: len(now)].astype(np.float32), weights)
         answers = now.elapsed + _middles(past.remaining, mixed)
         self._correction.learn(past.clues(mixed, answers), (lap_time - answers) / past.best)
         self._record.learn(np.abs(opinions - lap_time) / lap_time, self.memory)
@@ -218,23 +212,25 @@ def _with_shape(history: LapHistory, mark: int) -> LapHistory:
     return history.only(history.shaped)
 
 
-def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
-    """The mean of the middle part of weighted values.
+def _marks(now: Moments) -> NDArray[np.intp]:
+    """The nearest 5 % of the lap."""
+    return np.minimum((now.position * SPLITS + 0.5).astype(np.intp), SPLITS - 1)
 
-    Parameters
-    ----------
-    values
-        Shape (m, laps).
-    weights
-        Shape (..., m, laps), adding up to 1 along the last axis.
-    """
+
+def _mix(trust: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (m, laps), adding up to 1, from the experts' weights (m, experts, laps) and trust (m, experts)."""
+    mixed: NDArray[np.float32] = (trust[:, None] / sums(weights)[:, None, :, 0]) @ weights
+    return mixed[:, 0]
+
+
+def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
+    """The mean of the middle part of each row of values, their weights adding up to 1 in each."""
     low, high = MIDDLE
     order = values.argsort(axis=1)
-    rows = np.arange(len(values))[:, None]
-    ordered = values[rows, order]
-    inside = weights[..., rows, order].cumsum(axis=-1, dtype=np.float64)[..., :-1]
+    order += np.arange(0, values.size, values.shape[1])[:, None]
+    ordered = values.take(order)
+    inside = weights.take(order[:, :-1]).cumsum(axis=1, dtype=np.float64)
     np.minimum(np.maximum(inside, low, out=inside), high, out=inside)
     inside *= ordered[:, 1:] - ordered[:, :-1]  # summed by parts
-    ends = high * ordered[:, -1] - low * ordered[:, 0]
-    middles: Floats = (ends - inside.sum(axis=-1)) / (high - low)
+    middles: Floats = (high * ordered[:, -1] - low * ordered[:, 0] - inside.sum(axis=1)) / (high - low)
     return middles
