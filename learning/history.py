@@ -114,7 +114,7 @@ class LapHistory:
     traces
         Shape (201, 2, laps), elapsed seconds and km/h at each mark.
     splits
-        Shape (21, 1, laps), of these the elapsed seconds at each 5 %.
+        Shape (21, laps), of these the elapsed seconds at each 5 %.
     best, best_time
         Which lap took the shortest time, and how many seconds that is.
     marks
@@ -140,7 +140,7 @@ class LapHistory:
         self._ticks = ticks[:, :, keep]
         self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
-        self.splits = np.ascontiguousarray(self.traces[::MARKS_PER_SPLIT, :1])
+        self.splits = np.ascontiguousarray(self.traces[::MARKS_PER_SPLIT, 0])
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
         known = ~np.isnan(marks)

@@ -24,14 +24,16 @@ ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one 
 FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
 SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
 _BLOCK = 8
-_HALF = np.float32(0.5)
 CLUES = 5
 CLUE_LIMIT = 3.0
 _PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
 _KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
+_HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
 KINDS = (*_SHAPE, *_SITUATION)
-FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None]
-TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None]
+FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
+TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
+SHAPE_FLOORS, SHAPE_TIME_FLOORS = FLOORS[: len(_SHAPE)], TIME_FLOORS[: len(_SHAPE)]
+SITUATION_FLOORS = FLOORS[len(_SHAPE) :, None]
 
 
 def _shares() -> NDArray[np.float32]:
@@ -54,6 +56,18 @@ def _shares() -> NDArray[np.float32]:
 SHARES = _shares()
 SHARES_HERE = 1 - SHARES.sum(axis=3)
 _PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summed from: -2 a b and b²
+
+
+def _shares_here() -> NDArray[np.float32]:
+    """Shape (20, 21, 5, 4): what elapsed, speed, and time since the last split count for each kind of shape."""
+    shares = np.zeros((SPLITS, SPLITS + 1, len(_SHAPE), 4), dtype=np.float32)
+    shares[:, :, :2, 2] = SHARES_HERE[:, :, :2]
+    shares[:, :, 2:4, 1] = SHARES_HERE[:, :, 2:]
+    shares[:, :, 4, 0] = 1.0
+    return shares
+
+
+_SHARES_HERE = _shares_here()
 
 
 class Past:
@@ -107,50 +121,74 @@ class Past:
 
     def _described(self) -> NDArray[np.float32]:
         """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
-        now, history = self.now, self.history
-        shapes, kinds = len(_SHAPE), len(KINDS)
-        terms = np.empty((len(now), len(TERMS), len(history)), dtype=np.float32)
-        alike = terms[:, :kinds]
+        shapes = len(_SHAPE)
+        terms = np.empty((len(self.now), len(TERMS), len(self.history)), dtype=np.float32)
+        alike = terms[:, :shapes]
         self._compare(alike)
-        inverse = alike + (FLOORS + self.best**2 * TIME_FLOORS)
-        np.reciprocal(inverse, out=inverse)
-        alike *= sums(inverse) * np.float32(1 / (NARROW * len(history)))
-        np.minimum(alike, UNLIKE, out=alike)
-        elsewhere = history.facts[0] != now.facts[:, :1]
-        terms[:, shapes:kinds] *= elsewhere[:, None]
-        np.multiply(history.age, elsewhere, out=terms[:, -3])
-        np.subtract(history.age, terms[:, -3], out=terms[:, -4])
-        terms[:, -2] = elsewhere
-        terms[:, -1] = history.facts[4] != now.facts[:, 4:]
+        _in_widths(alike, alike)
+        if len(terms) == 1:
+            terms[:, shapes:] = self._situated(self.now.facts)
+        else:
+            facts, which = _distinct(self.now.facts)
+            terms[:, shapes:] = self._situated(facts)[which]
         return terms
 
     def _compare(self, distances: NDArray[np.float32]) -> None:
-        """Fills in how unlike each lap is, shape (m, kinds, laps); what is not known is the same for all."""
+        """Fills in how unlike in shape each lap is, its floor added, shape (m, shapes, laps).
+
+        What is not known is the same for all laps, and so tells nothing.
+        """
         now, history = self.now, self.history
-        splits, speeds = now.known.T
-        marks = len(history.centre)
+        started, marks = now.position > 0, len(history.centre)
+        splits, speeds = (now.known * started[:, None]).T
         own = np.ones((len(now), 1, 2 * marks), dtype=np.float32)
         own[:, 0, :marks] = now.marks - history.centre
         parts = _PARTS[splits, speeds] * own
-        squares = np.matmul(parts, history.marks, out=distances[:, :4])
-        squares -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
-        np.maximum(squares, 0, out=squares)
-        here = self.at - now.here[:, :, None].astype(np.float32)
-        since_split = here[:, :1] - history.splits[splits]
-        since_split += now.last_split[:, None, None].astype(np.float32)
+        here = np.ones((len(now), 4, len(history)), dtype=np.float32)
+        np.subtract(self.at, now.here[:, :, None].astype(np.float32), out=here[:, :2])
+        np.subtract(here[:, 0], history.splits[splits], out=here[:, 2])
+        here[:, 2] += now.last_split[:, None].astype(np.float32)
         np.square(here, out=here)
-        rest = SHARES_HERE[splits, speeds][:, :, None]
-        squares[:, :2] += rest[:, :2] * np.square(since_split, out=since_split)
-        squares[:, 2:] += rest[:, 2:] * here[:, 1:]
-        distances[:, 4] = here[:, 0]
-        if not now.position.all():
-            distances[:, :5] *= now.position[:, None, None] > 0
-        facts, driven = distances[:, len(_SHAPE) :], now.facts[:, 1:4, None].astype(np.float32)
-        np.subtract(history.situations, driven, out=facts)
-        np.abs(facts, out=facts)
-        np.minimum(facts[:, 2], ANOTHER_PACE, out=facts[:, 2])
-        np.copyto(facts, 0.0, where=driven != driven)
-        np.fmin(distances, FAR, out=distances)
+        np.fmin(here, FAR, out=here)
+        shares = _SHARES_HERE[splits, speeds] * started[:, None, None]
+        shares[:, :4, 3:] -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
+        shares[:, :, 3] += SHAPE_FLOORS + self.best**2 * SHAPE_TIME_FLOORS
+        np.matmul(shares, here, out=distances)
+        distances[:, :4] += parts @ history.marks
+        np.maximum(distances, _LEAST, out=distances)
+
+    def _situated(self, facts: Floats) -> NDArray[np.float32]:
+        """The terms after those of the shape, for each row of facts."""
+        history, kinds = self.history, len(_SITUATION)
+        terms = np.empty((len(facts), len(TERMS) - len(_SHAPE), len(history)), dtype=np.float32)
+        alike, driven = terms[:, :kinds], facts[:, 1:4, None].astype(np.float32)
+        np.subtract(history.situations, driven, out=alike)
+        np.abs(alike, out=alike)
+        np.minimum(alike[:, 2], ANOTHER_PACE, out=alike[:, 2])
+        np.copyto(alike, 0.0, where=driven != driven)
+        np.fmin(alike, FAR, out=alike)
+        _in_widths(alike, alike + SITUATION_FLOORS)
+        elsewhere = history.facts[0] != facts[:, :1]
+        alike *= elsewhere[:, None]
+        np.multiply(history.age, elsewhere, out=terms[:, -3])
+        np.subtract(history.age, terms[:, -3], out=terms[:, -4])
+        terms[:, -2] = elsewhere
+        terms[:, -1] = history.facts[4] != facts[:, 4:]
+        return terms
+
+
+def _in_widths(distances: NDArray[np.float32], padded: NDArray[np.float32]) -> None:
+    """Counts distances, shape (m, kinds, laps), in the widths that follow from them and their floors."""
+    distances *= sums(np.reciprocal(padded)) * np.float32(1 / (NARROW * distances.shape[2]))
+    np.minimum(distances, UNLIKE, out=distances)
+
+
+def _distinct(facts: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """The rows that differ, and which of them each row is: frames of a lap began alike."""
+    found: dict[bytes, int] = {}
+    width = facts.shape[1] * facts.itemsize
+    which = [found.setdefault(row, len(found)) for row in facts.view(f"V{width}")[:, 0].tolist()]
+    return np.frombuffer(b"".join(found)).reshape(len(found), -1), np.array(which)
 
 
 def sums(values: NDArray[np.float32]) -> NDArray[np.float32]:

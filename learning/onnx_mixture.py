@@ -257,8 +257,8 @@ class _Past:
         """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
         graph, laps = self.now.graph, self.laps
         distances = self._distances()
-        floors = graph.constant(FLOORS[None], np.float64)
-        times = graph.constant(TIME_FLOORS[None], np.float64)
+        floors = graph.constant(FLOORS[None, :, None], np.float64)
+        times = graph.constant(TIME_FLOORS[None, :, None], np.float64)
         best = self.best.widen(1)
         inverse = graph.where(self.valid.widen(1), 1.0 / (distances + (floors + best * best * times)), 0.0)
         scale = inverse.sum(2, keep=True) / (self.count.widen(1) * NARROW)
