@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.history import AT_PACE, MARKS_PER_SPLIT, LapHistory, Moments
+from learning.history import AT_PACE, LapHistory
+from learning.known import Moments
 from learning.laps import SPLITS, Floats
 
 # What an earlier lap can have in common with the one being driven: shape, then what held when they began.
@@ -59,7 +60,7 @@ _PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summ
 
 
 def _shares_here() -> NDArray[np.float32]:
-    """Shape (20, 21, 5, 4): what elapsed, speed, and time since the last split count for each kind of shape."""
+    """Shape (20, 21, 5, 4): what elapsed, speed, time since the last split and 1 count for each shape."""
     shares = np.zeros((SPLITS, SPLITS + 1, len(_SHAPE), 4), dtype=np.float32)
     shares[:, :, :2, 2] = SHARES_HERE[:, :, :2]
     shares[:, :, 2:4, 1] = SHARES_HERE[:, :, 2:]

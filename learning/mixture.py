@@ -1,6 +1,5 @@
 """The default estimator: a mixture of experts over the driver's own recent laps."""
 
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from learning.columns import Columns
 from learning.experts import THETA, Correction, Record
-from learning.history import Features, LapHistory, Moments
+from learning.history import Features, LapHistory
+from learning.known import Moments
 from learning.laps import SPLITS, Floats
 from learning.likeness import Past, limit, sums
 
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
-_RECENT_OF = operator.methodcaller("get", "recent_laps")
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -110,10 +110,11 @@ class ExpertMixture(base.Regressor):
         if not self.laps_learned:
             return [0.0] * len(rows)
         now = Moments.of(rows)
-        if not any(map(_RECENT_OF, rows)):
+        recent_laps = _recent_laps(rows)
+        if not any(recent_laps):
             return list(map(float, self._answers(now, self._pace)))
         answers = np.empty(len(rows))
-        for (recent, _), group in _by_recent(rows, now.facts).items():
+        for (recent, _), group in _by_recent(recent_laps, now.facts).items():
             own = np.array(group)
             answers[own] = self._answers(now[own], self._with_recent(recent, now.facts[group[0]]))
         return list(map(float, answers))
@@ -196,11 +197,19 @@ class ExpertMixture(base.Regressor):
         self._speakers, self._trust = self._record.chosen(self.rate)
 
 
-def _by_recent(rows: Sequence[Features], facts: Floats) -> dict[tuple[tuple[float, ...], bytes], list[int]]:
+def _recent_laps(rows: Sequence[Features]) -> list[tuple[float, ...]]:
+    """Those of each row."""
+    if isinstance(rows, Columns):
+        return rows.lists("recent_laps").tolist() if rows.has("recent_laps") else []
+    return [tuple(x.get("recent_laps", ())) for x in rows]
+
+
+def _by_recent(
+    recent_laps: Sequence[tuple[float, ...]], facts: Floats
+) -> dict[tuple[tuple[float, ...], bytes], list[int]]:
     """The rows that go by the same laps, by those laps and what holds for the lap being driven."""
     groups: dict[tuple[tuple[float, ...], bytes], list[int]] = {}
-    for index, x in enumerate(rows):
-        recent = tuple(x.get("recent_laps", ()))
+    for index, recent in enumerate(recent_laps):
         groups.setdefault((recent, facts[index].tobytes()), []).append(index)
     return groups
 
@@ -218,9 +227,10 @@ def _marks(now: Moments) -> NDArray[np.intp]:
 
 
 def _mix(trust: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shape (m, laps), adding up to 1, from the experts' weights (m, experts, laps) and trust (m, experts)."""
-    mixed: NDArray[np.float32] = (trust[:, None] / sums(weights)[:, None, :, 0]) @ weights
-    return mixed[:, 0]
+    """Shape (m, laps), adding up to 1: weights (m, experts, laps) by how far experts are trusted."""
+    shares = trust[:, None] / sums(weights)[:, None, :, 0]
+    mixed: NDArray[np.float32] = np.matmul(shares, weights)[:, 0]
+    return mixed
 
 
 def _middles(values: Floats, weights: NDArray[Any]) -> Floats:

@@ -285,8 +285,8 @@ class _Past:
         since = timed - laps.split_at.cast(np.float64) + now.last_split
         here = [(one * one).widen(1) for one in (since, since, faster, faster)]
         shapes = graph.concat([squares + rest * graph.concat(here, 1), (timed * timed).widen(1)], 1)
-        started = now.started.cast(np.float64).widen(1).widen(2)
-        distances = graph.concat([shapes * started, self._situations()], 1)
+        shapes = graph.where(now.started.widen(1).widen(2), shapes, 0.0)
+        distances = graph.concat([shapes, self._situations()], 1)
         return distances.known_or(FAR).minimum(FAR)
 
     def _situations(self) -> Value:
