@@ -1,6 +1,7 @@
 """What a prediction may be asked with, and the check that names every field that will not do."""
 
 import itertools
+import marshal
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ _LONGEST_LIST = 200
 _FLOAT = {float}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
+_MARSHALLED = np.dtype([("code", "u1"), ("value", "<f8")])  # a float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,11 +125,28 @@ def _column(field: Field, values: list[Any]) -> Column | None:
 
 
 def _numbers(field: Field, values: list[Any]) -> Floats | None:
-    if not set(map(type, values)) <= {int, float}:
-        return None
-    column = np.array(values, dtype=np.float64)
+    column = _floats(values)
+    if column is None:
+        if not set(map(type, values)) <= {int, float}:
+            return None
+        column = np.array(values, dtype=np.float64)
     inside = bool((column >= field.minimum).all() and (column <= field.maximum).all())
     return column if inside else None
+
+
+def _floats(values: list[Any]) -> Floats | None:
+    """The values when all are floats, else None: told, and read, by how they are marshalled.
+
+    That is a float's code and its eight bytes each, after five of the list; twice as fast as asking each.
+    """
+    try:
+        packed = marshal.dumps(values, 2)
+    except ValueError:  # something that cannot be marshalled
+        return None
+    if len(packed) != 5 + _MARSHALLED.itemsize * len(values):
+        return None
+    table = np.frombuffer(packed, dtype=_MARSHALLED, offset=5)
+    return table["value"].astype(np.float64) if (table["code"] == ord("g")).all() else None
 
 
 def _marks_stand(rows: Columns) -> bool:

@@ -1,5 +1,6 @@
 """How like a lap being driven earlier laps are, as seen from the point it has come to."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,7 @@ _HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
 KINDS = (*_SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
 TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
-SHAPE_FLOORS, SHAPE_TIME_FLOORS = FLOORS[: len(_SHAPE)], TIME_FLOORS[: len(_SHAPE)]
-SITUATION_FLOORS = FLOORS[len(_SHAPE) :, None]
+_SITUATION_FLOORS = FLOORS[len(_SHAPE) :, None]
 
 
 def _shares() -> NDArray[np.float32]:
@@ -153,7 +153,7 @@ class Past:
         np.fmin(here, FAR, out=here)
         shares = _SHARES_HERE[splits, speeds] * started[:, None, None]
         shares[:, :4, 3:] -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
-        shares[:, :, 3] += SHAPE_FLOORS + self.best**2 * SHAPE_TIME_FLOORS
+        shares[:, :, 3] += _shape_floors(self.best)
         np.matmul(shares, here, out=distances)
         distances[:, :4] += parts @ history.marks
         np.maximum(distances, _LEAST, out=distances)
@@ -168,7 +168,7 @@ class Past:
         np.minimum(alike[:, 2], ANOTHER_PACE, out=alike[:, 2])
         np.copyto(alike, 0.0, where=driven != driven)
         np.fmin(alike, FAR, out=alike)
-        _in_widths(alike, alike + SITUATION_FLOORS)
+        _in_widths(alike, alike + _SITUATION_FLOORS)
         elsewhere = history.facts[0] != facts[:, :1]
         alike *= elsewhere[:, None]
         np.multiply(history.age, elsewhere, out=terms[:, -3])
@@ -194,7 +194,19 @@ def _distinct(facts: Floats) -> tuple[Floats, NDArray[np.intp]]:
 
 def sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """Shape (m, k, 1): the sums along the last axis of (m, k, laps)."""
-    return values @ np.ones((values.shape[2], 1), dtype=np.float32)
+    return values @ _ones(values.shape[2])
+
+
+@lru_cache(maxsize=256)
+def _ones(laps: int) -> NDArray[np.float32]:
+    return np.ones((laps, 1), dtype=np.float32)
+
+
+@lru_cache(maxsize=256)
+def _shape_floors(best: float) -> NDArray[np.float32]:
+    """Of the kinds of shape, with a best lap of so many seconds."""
+    floors: NDArray[np.float32] = (FLOORS + best**2 * TIME_FLOORS)[: len(_SHAPE)]
+    return floors
 
 
 def limit(history: LapHistory) -> float:

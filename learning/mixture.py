@@ -16,7 +16,7 @@ from learning.laps import SPLITS, Floats
 from learning.likeness import Past, limit, sums
 
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
-_AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
+_AT_ONCE = 256  # points answered together: as much as stays in a processor's cache
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
