@@ -132,11 +132,17 @@ def _problem(shape: Callable[[Floats], Floats], size: int, random: np.random.Gen
 
 
 def search(
-    problem: Problem, seed: int, *, driving: Driving, setups: int = SETUPS, algorithm: str | None = None
+    problem: Problem,
+    seed: int,
+    *,
+    driving: Driving,
+    setups: int = SETUPS,
+    algorithm: str | None = None,
+    bounded: bool = True,
 ) -> Campaign:
     """Drives the setups that the model recommends, from the start on, and learns each as a session."""
     random, given = np.random.default_rng([11, seed]), {name: list(b) for name, b in problem.bounds.items()}
-    model = create_model(MODEL_TYPE, algorithm, {"bounds": given}, seed=seed)
+    model = create_model(MODEL_TYPE, algorithm, {"bounds": given} if bounded else {}, seed=seed)
     setup, campaign = problem.start, Campaign(believed=[], recommended=[], covered=[])
     loss = problem.loss(setup)
     for number in range(setups):
