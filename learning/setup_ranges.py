@@ -32,19 +32,19 @@ class Usual(NamedTuple):
     reach: float
 
 
-# By words that a name must have, the first that fit. Scales are told apart by the value driven first. As the
-# setup screens of GT and formula cars in Assetto Corsa (Competizione), iRacing and rFactor 2 have them: wings in
-# degrees or clicks, pressures in psi, bar or kPa, heights in mm, springs in N/mm, preload in Nm.
+# By words that a name must have, the first that fit. Of scales the first that holds the value driven first is
+# meant: those of GT cars before wider ones. Magnitudes are those of the setup screens of GT and formula cars in
+# Assetto Corsa Competizione, iRacing and rFactor 2: wings in degrees or clicks, pressures in psi, bar or kPa,
+# heights in mm, cm or m, springs in N/mm or N/m, preload in Nm. No car's own limits are known here.
 _USUAL: tuple[tuple[frozenset[str], tuple[Usual, ...]], ...] = tuple(
     (frozenset(words.split()), scales)
     for words, scales in (
         ("brake duct", (Usual(0, 8, 3),)),
-        ("brake bias", (Usual(40, 75, 6), Usual(0.40, 0.75, 0.06))),
-        ("bias", (Usual(40, 75, 6), Usual(0.40, 0.75, 0.06))),
+        ("bias", (Usual(48, 66, 8), Usual(0.48, 0.66, 0.08), Usual(40, 80, 8))),
         ("brake pressure", (Usual(50, 100, 15), Usual(0.5, 1.0, 0.15))),
-        ("pressure", (Usual(16, 40, 4), Usual(1.1, 2.8, 0.3), Usual(110, 280, 28))),
-        ("wing", (Usual(0, 25, 8), Usual(25, 60, 12))),
-        ("height", (Usual(15, 160, 18), Usual(1.5, 15, 1.8), Usual(0.015, 0.16, 0.018))),
+        ("pressure", (Usual(22, 32, 5), Usual(14, 40, 5), Usual(1.1, 2.8, 0.35), Usual(110, 280, 35))),
+        ("wing", (Usual(0, 16, 8), Usual(0, 60, 12))),
+        ("height", (Usual(45, 95, 18), Usual(10, 200, 18), Usual(1.5, 10, 1.8), Usual(0.015, 0.1, 0.018))),
         ("camber", (Usual(-7, 2, 1.5),)),
         ("toe", (Usual(-1, 1, 0.3),)),
         ("caster", (Usual(1, 16, 3),)),
@@ -71,9 +71,9 @@ def usual_range(name: str, value: float) -> tuple[float, float] | None:
     Examples
     --------
     >>> usual_range("frontTirePressure", 27.0)
-    (23.0, 31.0)
+    (22.0, 32.0)
     >>> usual_range("brake_bias", 0.56)
-    (0.5, 0.62)
+    (0.48, 0.64)
     >>> usual_range("rear_wing", 4.0)
     (0.0, 12.0)
     """

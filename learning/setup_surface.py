@@ -18,14 +18,14 @@ MAX_PARAMETERS = 40
 _SESSION = 0.0004  # of what a session has for itself, share of the lap time
 _DOUBTED = 0.05  # of its weight is left to a run that was not at pace: it may have had another reason
 _BEYOND = 1.5  # a setup further outside the bounds counts as there
-_AROUND, _FURTHER = 0.1, 0.5  # unknown bounds: share of the value, and of the range seen, that may be tried
+_AROUND, _FURTHER = 0.25, 1.0  # unknown bounds: share of the value, and of the range seen, that may be tried
 _LIKELY = 2.0  # times what may be tried at first is how wide unknown bounds are believed to be
 
 
 class Bounds(NamedTuple):
     """Where a parameter may be set, and who says so.
 
-    `given` by the user, `assumed` from what is usual for a parameter of this name, else from what was `driven`.
+    `given` by the user, `assumed` as usual for a parameter of this name, or from what was `driven`.
     """
 
     low: float
@@ -126,7 +126,7 @@ class SetupSurface(base.Regressor):
         """Lap times in seconds; what is not said is as it was last, and a practised driver stays so."""
         if not self.laps_learned or not rows:
             return [0.0] * len(rows)
-        lap_times: list[float] = (self._rows(rows) @ self._posterior.weights).tolist()
+        lap_times: list[float] = (self._rows(rows) * self._posterior.weights).sum(axis=1).tolist()
         return lap_times
 
     def deviations(self, xs: Sequence[Row]) -> Floats:
