@@ -19,8 +19,8 @@ demo: $(STAMP) ## show everything at work; SESSIONS=folder plays your files, KEE
 up: $(STAMP) ## run the platform here until Ctrl-C
 	@exec $(BIN)/lapwise up
 
-test: $(STAMP) ## run all tests
-	@exec $(BIN)/pytest
+test: $(STAMP) ## run all tests, a file at a time on each core
+	@exec $(BIN)/pytest -n logical --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## check style, types and imports
 	$(BIN)/ruff check .
