@@ -47,6 +47,8 @@ class LapHistory:
         Shape (201, 2, laps), elapsed seconds and km/h at each mark.
     splits
         Shape (21, laps), of these the elapsed seconds at each 5 %.
+    situated
+        What `likeness` made of these laps for the situations asked for lately; not pickled.
     best, best_time
         Which lap took the shortest time, and how many seconds that is.
     marks
@@ -79,6 +81,7 @@ class LapHistory:
         self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
+        self.situated: dict[bytes, NDArray[np.float32]] = {}
         self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
         self.best_time = float(self.lap_time[self.best]) if len(self.lap_time) else math.inf

@@ -30,6 +30,7 @@ CLUES = 5
 CLUE_LIMIT = 3.0
 _PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
 _KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
+_REMEMBERED = 16  # situations
 _HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
 KINDS = (*_SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
@@ -128,7 +129,7 @@ class Past:
         self._compare(alike)
         _in_widths(alike, alike)
         if len(terms) == 1:
-            terms[:, shapes:] = self._situated(self.now.facts)
+            terms[:, shapes:] = self._situated_once(self.now.facts)
         else:
             facts, which = _distinct(self.now.facts)
             terms[:, shapes:] = self._situated(facts)[which]
@@ -157,6 +158,15 @@ class Past:
         np.matmul(shares, here, out=distances)
         distances[:, :4] += parts @ history.marks
         np.maximum(distances, _LEAST, out=distances)
+
+    def _situated_once(self, facts: Floats) -> NDArray[np.float32]:
+        """The same for one row, remembered, as frames of a lap come one after another."""
+        known, key = self.history.situated, facts.tobytes()
+        if (terms := known.get(key)) is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            terms = known[key] = self._situated(facts)
+        return terms
 
     def _situated(self, facts: Floats) -> NDArray[np.float32]:
         """The terms after those of the shape, for each row of facts."""

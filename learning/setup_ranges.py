@@ -33,9 +33,9 @@ class Usual(NamedTuple):
 
 
 # By words that a name must have, the first that fit. Of scales the first that holds the value driven first is
-# meant: those of GT cars before wider ones. Magnitudes are as setup screens of simulators show them for GT and
-# formula cars, not any car's own limits: wings in degrees or clicks, pressures in psi, bar or kPa, heights in
-# mm, cm or m, springs in N/mm or N/m, preload in Nm.
+# meant: those of GT cars before wider ones. Magnitudes are as setup screens of simulators show them, not any
+# car's own limits: wings in degrees or clicks, pressures in psi, bar or kPa, heights in mm, cm or m, springs
+# in N/mm or N/m, preload in Nm.
 _USUAL: tuple[tuple[frozenset[str], tuple[Usual, ...]], ...] = tuple(
     (frozenset(words.split()), scales)
     for words, scales in (
