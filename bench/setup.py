@@ -132,11 +132,23 @@ def _problem(shape: Callable[[Floats], Floats], size: int, random: np.random.Gen
 
 
 def search(
-    problem: Problem, seed: int, *, driving: Driving, setups: int = SETUPS, algorithm: str | None = None
+    problem: Problem,
+    seed: int,
+    *,
+    driving: Driving,
+    setups: int = SETUPS,
+    algorithm: str | None = None,
+    bounded: bool = True,
 ) -> Campaign:
-    """Drives the setups that the model recommends, from the start on, and learns each as a session."""
+    """Drives the setups that the model recommends, from the start on, and learns each as a session.
+
+    Parameters
+    ----------
+    bounded
+        Whether the model is told the bounds.
+    """
     random, given = np.random.default_rng([11, seed]), {name: list(b) for name, b in problem.bounds.items()}
-    model = create_model(MODEL_TYPE, algorithm, {"bounds": given}, seed=seed)
+    model = create_model(MODEL_TYPE, algorithm, {"bounds": given} if bounded else {}, seed=seed)
     setup, campaign = problem.start, Campaign(believed=[], recommended=[], covered=[])
     loss = problem.loss(setup)
     for number in range(setups):
@@ -209,13 +221,22 @@ def main() -> None:
         for entry in algorithms(MODEL_TYPE):
             if entry.name == default or driving == Driving():
                 table.add_row(car, entry.name, *_cells(make, driving, seeds, entry.name))
+    for car, make in (("simulator, no bounds", simulated), ("random surfaces, no bounds", surface)):
+        table.add_row(car, default, *_cells(make, Driving(), seeds, default, bounded=False))
     Console(width=140).print(table)
 
 
-def _cells(make: Callable[[int], Problem], driving: Driving, seeds: range, algorithm: str) -> list[str]:
+def _cells(
+    make: Callable[[int], Problem],
+    driving: Driving,
+    seeds: range,
+    algorithm: str,
+    *,
+    bounded: bool = True,
+) -> list[str]:
     problems = [make(seed) for seed in seeds]
     campaigns = [
-        search(problem, seed, driving=driving, algorithm=algorithm)
+        search(problem, seed, driving=driving, algorithm=algorithm, bounded=bounded)
         for seed, problem in zip(seeds, problems, strict=True)
     ]
     believed, following = (

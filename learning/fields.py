@@ -1,6 +1,7 @@
 """What a prediction may be asked with, and the check that names every field that will not do."""
 
 import itertools
+import marshal
 import math
 import operator
 from collections.abc import Mapping, Sequence
@@ -9,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from learning.columns import Column, Columns, Ragged
 from learning.errors import InvalidInput
 from learning.history import Features
-from learning.laps import SPLITS
+from learning.laps import SPLITS, Floats
 
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
@@ -19,6 +21,7 @@ _LONGEST_LIST = 200
 _FLOAT = {float}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
+_MARSHALLED = np.dtype([("code", "u1"), ("value", "<f8")])  # a float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,7 @@ FRAME: Mapping[str, Field] = {
 ALIASES = {"tyre_compound": "compound"}
 
 
-def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> list[Features]:
+def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> Sequence[Features]:
     """The rows as features.
 
     Raises
@@ -84,8 +87,8 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     return checked
 
 
-def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> list[Features] | None:
-    """The rows as features when all give the same fields and nothing is wrong with any, checked by column."""
+def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> Columns | None:
+    """The rows when all give the same fields and nothing is wrong with any, checked by column."""
     given = tuple(rows[0])
     if not given:  # columns of nothing do not tell how many rows there are
         return None
@@ -93,44 +96,74 @@ def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> li
     missing = any(field.required and name not in names for name, field in fields.items())
     if missing or len(set(names)) < len(names) or not set(names) <= fields.keys():
         return None
-    if any(tuple(row) != given for row in rows):
+    if set(map(len, rows)) != {len(given)}:
         return None
-    columns = []
-    for name, values in zip(names, zip(*(row.values() for row in rows), strict=True), strict=True):
-        column = _column(fields[name], values)
+    columns: dict[str, Column] = {}
+    for name, key in zip(names, given, strict=True):
+        try:
+            column = _column(fields[name], [row[key] for row in rows])
+        except (KeyError, OverflowError):  # another field, or a number beyond all floats
+            return None
         if column is None:
             return None
-        columns.append(column)
-    features: list[Features] = [
-        dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)
-    ]
-    return None if {"splits", "speeds"} & set(names) and any(map(_marks_problem, features)) else features
+        columns[name] = column
+    alike = Columns(columns, len(rows))
+    return alike if _marks_stand(alike) else None
 
 
-def _column(field: Field, values: Sequence[Any]) -> Sequence[Any] | None:
+def _column(field: Field, values: list[Any]) -> Column | None:
     """The values of one field in all rows, converted; None when there is a problem with one."""
     if field.kind == "number":
         return _numbers(field, values)
+    if field.kind == "text" and all(type(value) is str and len(value) <= _LONGEST_TEXT for value in values):
+        return values
     if field.kind != "numbers" or not set(map(type, values)) <= {list, tuple}:
-        return (
-            None
-            if any(_problem(field, value) for value in values)
-            else [_converted(field, v) for v in values]
-        )
-    lengths = list(map(len, values))
+        return None
+    lengths = np.array(list(map(len, values)), dtype=np.intp)
     flat = _numbers(field, list(itertools.chain.from_iterable(values)))
-    if flat is None or max(lengths) > _LONGEST_LIST:
-        return None
-    ends = itertools.accumulate(lengths)
-    return [tuple(flat[end - length : end]) for end, length in zip(ends, lengths, strict=True)]
+    return None if flat is None or lengths.max() > _LONGEST_LIST else Ragged(flat, lengths)
 
 
-def _numbers(field: Field, values: Sequence[Any]) -> list[float] | None:
-    if not set(map(type, values)) <= {int, float}:
+def _numbers(field: Field, values: list[Any]) -> Floats | None:
+    column = _floats(values)
+    if column is None:
+        if not set(map(type, values)) <= {int, float}:
+            return None
+        column = np.array(values, dtype=np.float64)
+    inside = bool((column >= field.minimum).all() and (column <= field.maximum).all())
+    return column if inside else None
+
+
+def _floats(values: list[Any]) -> Floats | None:
+    """The values when all are floats, else None: told, and read, by how they are marshalled.
+
+    That is a float's code and its eight bytes each, after five of the list; twice as fast as asking each.
+    """
+    try:
+        packed = marshal.dumps(values, 2)
+    except ValueError:  # something that cannot be marshalled
         return None
-    column = np.array(values, dtype=np.float64)
-    inside = (column >= field.minimum) & (column <= field.maximum)
-    return column.tolist() if inside.all() else None
+    if len(packed) != 5 + _MARSHALLED.itemsize * len(values):
+        return None
+    table = np.frombuffer(packed, dtype=_MARSHALLED, offset=5)
+    return table["value"].astype(np.float64) if (table["code"] == ord("g")).all() else None
+
+
+def _marks_stand(rows: Columns) -> bool:
+    """Whether `_marks_problem` would find none in any row."""
+    splits, speeds = rows.lists("splits"), rows.lists("speeds")
+    if not splits.values.size and not speeds.values.size:
+        return True
+    if not rows.has("track_position") or (splits.values.size and not rows.has("current_lap_time")):
+        return False
+    passed = (rows.numbers("track_position", 0.0) * SPLITS + 1e-9).astype(np.intp)
+    if (splits.lengths > passed).any() or (speeds.lengths > passed + 1).any():
+        return False
+    steps = np.diff(splits.values, prepend=0.0)
+    firsts = (np.cumsum(splits.lengths) - splits.lengths)[splits.lengths > 0]
+    steps[firsts] = splits.values[firsts]
+    late = splits.last() > rows.numbers("current_lap_time", 0.0) + 1e-6
+    return bool((steps > 0).all()) and not late.any()
 
 
 def _check_row(fields: Mapping[str, Field], row: Mapping[str, Any]) -> tuple[Features, dict[str, str]]:
@@ -187,7 +220,7 @@ def ranges_problem(value: Any, minimum: float, maximum: float) -> str | None:
 def _number_problem(field: Field, value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "must be a number"
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         return "must be finite"
     if not field.minimum <= value <= field.maximum:
         return f"must be between {field.minimum:g} and {field.maximum:g}"

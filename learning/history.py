@@ -3,7 +3,6 @@
 import math
 import zlib
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,74 +21,7 @@ TICKS = np.array([1e3, 2.0])  # a second and a km/h, as traces are kept
 _UNKNOWN = -1
 _NO_SPEED = 1e4
 NO_OUTING = -1.0  # shared by a lap of no known outing and its recent laps
-_NO_LAP_BEFORE = -1.0  # in place of the logarithm of the lap before
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Moments:
-    """What is known at some points of laps being driven, a row each."""
-
-    position: Floats  # (m,)
-    here: Floats  # (m, 2), elapsed seconds, 0 at position 0, and km/h, NaN where not known
-    known: NDArray[np.intp]  # (m, 2), how many splits and how many speeds at marks are known
-    last_split: Floats  # (m,), elapsed at the last split known, 0 before the first
-    marks: Floats  # (m, 39), as `LapHistory.centre`; anything where not known
-    facts: Floats  # (m, 5), in the order of FACTS, NaN where not known
-
-    @property
-    def elapsed(self) -> Floats:
-        return self.here[:, 0]
-
-    @classmethod
-    def of(cls, rows: Sequence[Features]) -> "Moments":
-        """The rows of a prediction."""
-        splits, speeds = np.zeros((len(rows), SPLITS)), np.zeros((len(rows), SPLITS))
-        known = np.zeros((len(rows), 2), dtype=np.intp)
-        here, position = np.empty((len(rows), 2)), np.empty(len(rows))
-        for i, x in enumerate(rows):
-            passed, measured = x.get("splits", ())[: SPLITS - 1], x.get("speeds", ())[:SPLITS]
-            known[i] = len(passed), len(measured)
-            splits[i, 1 : 1 + len(passed)] = passed
-            speeds[i, : len(measured)] = measured
-            position[i] = position_of(x)
-            here[i] = x.get("current_lap_time", 0.0) if position[i] else 0.0, x.get("speed", math.nan)
-        return cls(
-            position=position,
-            here=here,
-            known=known,
-            last_split=splits[np.arange(len(rows)), known[:, 0]],
-            marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1),
-            facts=np.array([_facts(x) for x in rows]),
-        )
-
-    @classmethod
-    def along(cls, lap: Features, lap_time: float) -> "Moments":
-        """A whole lap as it was known at 0 %, 5 %, … 95 %; at 0 % alone when it has no shape."""
-        trace, speeds = (array[::MARKS_PER_SPLIT] for array in (trace_of(lap, lap_time), speeds_of(lap)))
-        count = np.arange(SPLITS if is_shaped(lap) else 1)
-        measured = np.where(np.isnan(speeds).any(), 0, count + 1)
-        marks = np.concatenate([np.diff(trace)[:-1], speeds[:-1]])
-        return cls(
-            position=count / SPLITS,
-            here=np.stack([trace, speeds], axis=1)[count],
-            known=np.stack([count, measured], axis=1),
-            last_split=trace[count],
-            marks=np.tile(np.nan_to_num(marks), (len(count), 1)),
-            facts=np.tile(facts_of(lap), (len(count), 1)),
-        )
-
-    def __getitem__(self, rows: NDArray[np.intp] | slice) -> "Moments":
-        return Moments(
-            position=self.position[rows],
-            here=self.here[rows],
-            known=self.known[rows],
-            last_split=self.last_split[rows],
-            marks=self.marks[rows],
-            facts=self.facts[rows],
-        )
-
-    def __len__(self) -> int:
-        return len(self.position)
+NO_LAP_BEFORE = -1.0  # in place of the logarithm of the lap before
 
 
 class LapHistory:
@@ -113,6 +45,12 @@ class LapHistory:
         Shape (3, laps), tyre life, outing lap and lap before of the facts.
     traces
         Shape (201, 2, laps), elapsed seconds and km/h at each mark.
+    splits
+        Shape (21, laps), of these the elapsed seconds at each 5 %.
+    situated
+        What `likeness` made of these laps for the situations asked for lately; not pickled.
+    best, best_time
+        Which lap took the shortest time, and how many seconds that is.
     marks
         Shape (78, laps): seconds for each 5 % but the last, km/h at the line and at each 5 %, both less their
         `centre`, then the squares of all these; what is not known is like no lap's.
@@ -136,14 +74,17 @@ class LapHistory:
         self._ticks = ticks[:, :, keep]
         self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
         self.traces[self._ticks == _UNKNOWN] = np.nan
+        self.splits = np.ascontiguousarray(self.traces[::MARKS_PER_SPLIT, 0])
         every = self.traces[::MARKS_PER_SPLIT]
         marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
         known = ~np.isnan(marks)
         self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
+        self.situated: dict[bytes, NDArray[np.float32]] = {}
         self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
+        self.best_time = float(self.lap_time[self.best]) if len(self.lap_time) else math.inf
 
     def __len__(self) -> int:
         return len(self.lap_time)
@@ -239,19 +180,24 @@ def is_shaped(x: Features) -> bool:
 
 def facts_of(x: Features) -> Floats:
     """What holds for a whole lap, as numbers in the order of `FACTS`; NaN where it is not known."""
-    return np.array(_facts(x))
+    return np.array(facts_list(x))
 
 
-def _facts(x: Features) -> list[float]:
-    compound = x.get("compound")
+def facts_list(x: Features) -> list[float]:
+    """The same as a list."""
     previous = x["recent_laps"][-1] if x.get("recent_laps") else x.get("previous_lap", math.nan)
     return [
         x.get("outing", NO_OUTING),
         x.get("tyre_life", math.nan),
         x.get("outing_lap", math.nan),
-        math.log(previous) if previous != 0 else _NO_LAP_BEFORE,
-        0.0 if compound is None else float(zlib.crc32(str(compound).encode())),
+        math.log(previous) if previous != 0 else NO_LAP_BEFORE,
+        compound_code(x.get("compound")),
     ]
+
+
+def compound_code(compound: object) -> float:
+    """A number for each compound, 0 for an unknown one."""
+    return 0.0 if compound is None else float(zlib.crc32(str(compound).encode()))
 
 
 def trace_of(x: Features, lap_time: float) -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from learning.fields import CONDITIONS, FRAME, Field
 from learning.history import Features, position_of
 from learning.intervals import Interval, ResidualWindow
+from learning.known import positions_of
 from learning.laps import Floats, Lap, SessionLaps
 from learning.model import Context, Estimator, RacingModel
 from learning.moments import moment_of, whole_of
@@ -117,4 +118,4 @@ class LapTimeModel(RacingModel[LapTimeContext]):
     def _intervals(
         self, context: LapTimeContext, rows: Sequence[Features], predicted: Sequence[float], level: float
     ) -> list[Interval]:
-        return context.intervals(np.array([position_of(x) for x in rows]), np.array(predicted), level)
+        return context.intervals(positions_of(rows), np.array(predicted), level)

@@ -1,11 +1,13 @@
 """How like a lap being driven earlier laps are, as seen from the point it has come to."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.history import AT_PACE, MARKS_PER_SPLIT, LapHistory, Moments
+from learning.history import AT_PACE, LapHistory
+from learning.known import Moments
 from learning.laps import SPLITS, Floats
 
 # What an earlier lap can have in common with the one being driven: shape, then what held when they began.
@@ -28,9 +30,12 @@ CLUES = 5
 CLUE_LIMIT = 3.0
 _PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
 _KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
+_REMEMBERED = 16  # situations
+_HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
 KINDS = (*_SHAPE, *_SITUATION)
-FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
-TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)[:, None, None]
+FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
+TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
+_SITUATION_FLOORS = FLOORS[len(_SHAPE) :, None]
 
 
 def _shares() -> NDArray[np.float32]:
@@ -52,6 +57,19 @@ def _shares() -> NDArray[np.float32]:
 
 SHARES = _shares()
 SHARES_HERE = 1 - SHARES.sum(axis=3)
+_PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summed from: -2 a b and b²
+
+
+def _shares_here() -> NDArray[np.float32]:
+    """Shape (20, 21, 5, 4): what elapsed, speed, time since the last split and 1 count for each shape."""
+    shares = np.zeros((SPLITS, SPLITS + 1, len(_SHAPE), 4), dtype=np.float32)
+    shares[:, :, :2, 2] = SHARES_HERE[:, :, :2]
+    shares[:, :, 2:4, 1] = SHARES_HERE[:, :, 2:]
+    shares[:, :, 4, 0] = 1.0
+    return shares
+
+
+_SHARES_HERE = _shares_here()
 
 
 class Past:
@@ -60,7 +78,7 @@ class Past:
     def __init__(self, now: Moments, history: LapHistory) -> None:
         self.now = now
         self.history = history
-        self.best = float(history.lap_time[history.best])
+        self.best = history.best_time
         self.at = history.at(now.position)
         self.remaining = history.lap_time - self.at[:, 0]
         self._terms: NDArray[np.float32] | None = None
@@ -74,7 +92,7 @@ class Past:
     def clues(self, weights: NDArray[Any], answers: Floats) -> Floats:
         """Shape (m, 5): how a lap differs from those it goes by, in percent of the best lap and 20 km/h."""
         now, remaining, percent = self.now, self.remaining, self.best / 100
-        usual = np.einsum("mn,mkn->km", weights, self.at)
+        usual = np.matmul(self.at, weights[:, :, None])[:, :, 0].T
         last = remaining[:, -5:]
         clues = np.empty((CLUES, len(now)))
         np.subtract(now.here.T, usual, out=clues[:2])
@@ -89,63 +107,118 @@ class Past:
         here[(now.position == 0) | (here != here)] = 0.0
         return np.minimum(np.maximum(clues, -CLUE_LIMIT, out=clues), CLUE_LIMIT, out=clues).T
 
-    def weights(self, theta: NDArray[np.float32], rows: slice) -> NDArray[np.float32]:
-        """Shape (experts, m, laps): what each lap counts for each expert, adding up to 1."""
+    def weights(self, theta: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shape (m, experts, laps): what each lap counts for each expert, unless divided by their sums.
+
+        Parameters
+        ----------
+        theta
+            Shape (m or 1, experts, terms), what each term counts for each expert.
+        """
         if self._terms is None:
             self._terms = self._described()
-        terms = self._terms[:, rows]
-        flat = theta @ terms.reshape(len(TERMS), -1)
-        np.maximum(flat, -FORGOTTEN, out=flat)
-        weights: NDArray[np.float32] = np.exp(flat, out=flat).reshape(len(theta), *terms.shape[1:])
-        weights /= weights.sum(axis=2, keepdims=True)
-        return weights
+        weights: NDArray[np.float32] = theta @ self._terms
+        np.maximum(weights, -FORGOTTEN, out=weights)
+        return np.exp(weights, out=weights)
 
     def _described(self) -> NDArray[np.float32]:
-        """Shape (terms, m, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
-        now, history = self.now, self.history
-        shapes, kinds = len(_SHAPE), len(FLOORS)
-        terms = np.empty((len(TERMS), len(now), len(history)), dtype=np.float32)
-        self._compare(terms[:kinds])
-        floors = FLOORS + self.best**2 * TIME_FLOORS
-        inverse = 1 / (terms[:kinds] + floors)
-        terms[:kinds] *= inverse.sum(axis=2, keepdims=True) / (NARROW * len(history))
-        np.minimum(terms[:kinds], UNLIKE, out=terms[:kinds])
-        elsewhere = history.facts[0] != now.facts[:, :1]
-        terms[shapes:kinds] *= elsewhere
-        np.multiply(history.age, elsewhere, out=terms[-3])
-        np.subtract(history.age, terms[-3], out=terms[-4])
-        terms[-2] = elsewhere
-        terms[-1] = history.facts[4] != now.facts[:, 4:]
+        """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
+        shapes = len(_SHAPE)
+        terms = np.empty((len(self.now), len(TERMS), len(self.history)), dtype=np.float32)
+        alike = terms[:, :shapes]
+        self._compare(alike)
+        _in_widths(alike, alike)
+        if len(terms) == 1:
+            terms[:, shapes:] = self._situated_once(self.now.facts)
+        else:
+            facts, which = _distinct(self.now.facts)
+            terms[:, shapes:] = self._situated(facts)[which]
         return terms
 
     def _compare(self, distances: NDArray[np.float32]) -> None:
-        """Fills in how unlike each lap is, shape (kinds, m, laps); what is not known is the same for all."""
+        """Fills in how unlike in shape each lap is, its floor added, shape (m, shapes, laps).
+
+        What is not known is the same for all laps, and so tells nothing.
+        """
         now, history = self.now, self.history
-        splits, speeds = now.known.T
-        shares, own = SHARES[splits, speeds], (now.marks - history.centre)[:, None].astype(np.float32)
-        weighted = shares * own
-        squares = (
-            np.concatenate([-2 * weighted, shares], axis=2).reshape(-1, len(history.marks)) @ history.marks
-        )
-        squares = squares.reshape(len(now), 4, -1) + (weighted * own).sum(axis=2)[:, :, None]
-        np.maximum(squares.swapaxes(0, 1), 0, out=distances[:4])
-        here = self.at - now.here[:, :, None].astype(np.float32)
-        since_split = here[:, 0] - history.traces[splits * MARKS_PER_SPLIT, 0]
-        since_split += now.last_split[:, None].astype(np.float32)
-        rest = SHARES_HERE[splits, speeds].T[:, :, None]
-        distances[:2] += rest[:2] * since_split**2
-        distances[2:4] += rest[2:] * here[:, 1] ** 2
-        distances[4] = here[:, 0] ** 2
-        if not now.position.all():
-            distances[:5] *= now.position[:, None] > 0
-        facts, driven = distances[len(_SHAPE) :], now.facts.T[1:4].astype(np.float32)
-        np.subtract(history.situations[:, None], driven[:, :, None], out=facts)
-        np.abs(facts, out=facts)
-        np.minimum(facts[2], ANOTHER_PACE, out=facts[2])
-        facts[np.isnan(driven)] = 0.0
-        np.fmin(distances, FAR, out=distances)
+        started, marks = now.position > 0, len(history.centre)
+        splits, speeds = (now.known * started[:, None]).T
+        own = np.ones((len(now), 1, 2 * marks), dtype=np.float32)
+        own[:, 0, :marks] = now.marks - history.centre
+        parts = _PARTS[splits, speeds] * own
+        here = np.ones((len(now), 4, len(history)), dtype=np.float32)
+        np.subtract(self.at, now.here[:, :, None].astype(np.float32), out=here[:, :2])
+        np.subtract(here[:, 0], history.splits[splits], out=here[:, 2])
+        here[:, 2] += now.last_split[:, None].astype(np.float32)
+        np.square(here, out=here)
+        np.fmin(here, FAR, out=here)
+        shares = _SHARES_HERE[splits, speeds] * started[:, None, None]
+        shares[:, :4, 3:] -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
+        shares[:, :, 3] += _shape_floors(self.best)
+        np.matmul(shares, here, out=distances)
+        distances[:, :4] += parts @ history.marks
+        np.maximum(distances, _LEAST, out=distances)
+
+    def _situated_once(self, facts: Floats) -> NDArray[np.float32]:
+        """The same for one row, remembered, as frames of a lap come one after another."""
+        known, key = self.history.situated, facts.tobytes()
+        if (terms := known.get(key)) is None:
+            if len(known) >= _REMEMBERED:
+                known.clear()
+            terms = known[key] = self._situated(facts)
+        return terms
+
+    def _situated(self, facts: Floats) -> NDArray[np.float32]:
+        """The terms after those of the shape, for each row of facts."""
+        history, kinds = self.history, len(_SITUATION)
+        terms = np.empty((len(facts), len(TERMS) - len(_SHAPE), len(history)), dtype=np.float32)
+        alike, driven = terms[:, :kinds], facts[:, 1:4, None].astype(np.float32)
+        np.subtract(history.situations, driven, out=alike)
+        np.abs(alike, out=alike)
+        np.minimum(alike[:, 2], ANOTHER_PACE, out=alike[:, 2])
+        np.copyto(alike, 0.0, where=driven != driven)
+        np.fmin(alike, FAR, out=alike)
+        _in_widths(alike, alike + _SITUATION_FLOORS)
+        elsewhere = history.facts[0] != facts[:, :1]
+        alike *= elsewhere[:, None]
+        np.multiply(history.age, elsewhere, out=terms[:, -3])
+        np.subtract(history.age, terms[:, -3], out=terms[:, -4])
+        terms[:, -2] = elsewhere
+        terms[:, -1] = history.facts[4] != facts[:, 4:]
+        return terms
+
+
+def _in_widths(distances: NDArray[np.float32], padded: NDArray[np.float32]) -> None:
+    """Counts distances, shape (m, kinds, laps), in the widths that follow from them and their floors."""
+    distances *= sums(np.reciprocal(padded)) * np.float32(1 / (NARROW * distances.shape[2]))
+    np.minimum(distances, UNLIKE, out=distances)
+
+
+def _distinct(facts: Floats) -> tuple[Floats, NDArray[np.intp]]:
+    """The rows that differ, and which of them each row is: frames of a lap began alike."""
+    found: dict[bytes, int] = {}
+    width = facts.shape[1] * facts.itemsize
+    which = [found.setdefault(row, len(found)) for row in facts.view(f"V{width}")[:, 0].tolist()]
+    return np.frombuffer(b"".join(found)).reshape(len(found), -1), np.array(which)
+
+
+def sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (m, k, 1): the sums along the last axis of (m, k, laps)."""
+    return values @ _ones(values.shape[2])
+
+
+@lru_cache(maxsize=256)
+def _ones(laps: int) -> NDArray[np.float32]:
+    return np.ones((laps, 1), dtype=np.float32)
+
+
+@lru_cache(maxsize=256)
+def _shape_floors(best: float) -> NDArray[np.float32]:
+    """Of the kinds of shape, with a best lap of so many seconds."""
+    floors: NDArray[np.float32] = (FLOORS + best**2 * TIME_FLOORS)[: len(_SHAPE)]
+    return floors
 
 
 def limit(history: LapHistory) -> float:
     """The slowest lap at pace, in seconds."""
-    return AT_PACE * float(history.lap_time[history.best])
+    return AT_PACE * history.best_time

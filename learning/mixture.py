@@ -1,8 +1,7 @@
 """The default estimator: a mixture of experts over the driver's own recent laps."""
 
-import itertools
-import operator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from river import base
 
+from learning.columns import Columns
 from learning.experts import THETA, Correction, Record
-from learning.history import Features, LapHistory, Moments
+from learning.history import Features, LapHistory
+from learning.known import Moments
 from learning.laps import SPLITS, Floats
-from learning.likeness import Past, limit
+from learning.likeness import Past, limit, sums
 
 MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
 _AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
-_RECENT_OF = operator.methodcaller("get", "recent_laps")
-_TOGETHER = 32  # points of one mark: more would make BLAS start threads, which cost more than they bring
+_SHARED = 400  # points from which a second thread helps
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -112,10 +112,11 @@ class ExpertMixture(base.Regressor):
         if not self.laps_learned:
             return [0.0] * len(rows)
         now = Moments.of(rows)
-        if not any(map(_RECENT_OF, rows)):
+        recent_laps = _recent_laps(rows)
+        if not any(recent_laps):
             return list(map(float, self._answers(now, self._pace)))
         answers = np.empty(len(rows))
-        for (recent, _), group in _by_recent(rows, now.facts).items():
+        for (recent, _), group in _by_recent(recent_laps, now.facts).items():
             own = np.array(group)
             answers[own] = self._answers(now[own], self._with_recent(recent, now.facts[group[0]]))
         return list(map(float, answers))
@@ -139,20 +140,36 @@ class ExpertMixture(base.Regressor):
         )
 
     def _answers(self, now: Moments, pace: LapHistory) -> Floats:
-        """The answers in seconds; points of the same part of the lap go together."""
-        marks = np.minimum((now.position * SPLITS + 0.5).astype(np.intp), SPLITS - 1)  # the nearest
-        if len(now) == 1:
-            return self._answers_at(marks, now, pace)
-        answers, order = np.empty(len(now)), np.argsort(marks, kind="stable")
-        for first in range(0, len(now), _AT_ONCE):
-            rows = order[first : first + _AT_ONCE]
-            answers[rows] = self._answers_at(marks[rows], now[rows], pace)
+        """The answers in seconds."""
+        if pace.all_shaped or not pace.shaped.any() or len(now) == 1:
+            return self._in_parts(now, pace)
+        answers, started = np.empty(len(now)), _marks(now) > 0
+        for points in (np.flatnonzero(~started), np.flatnonzero(started)):
+            answers[points] = self._in_parts(now[points], pace)
         return answers
 
-    def _answers_at(self, marks: NDArray[np.intp], now: Moments, pace: LapHistory) -> Floats:
-        """The answers for some points in the order of their marks."""
-        pace = _with_shape(pace, int(marks[0]))
-        past = Past(now, pace)
+    def _in_parts(self, now: Moments, pace: LapHistory) -> Floats:
+        """The answers for points of which all or none have passed the start of their lap.
+
+        Many are shared with a second thread: NumPy computes without the interpreter's lock.
+        """
+        if len(now) <= _SHARED:
+            return self._one_after_another(now, pace)
+        middle = len(now) // 2
+        with ThreadPoolExecutor(max_workers=1) as other:
+            second = other.submit(self._one_after_another, now[middle:], pace)
+            return np.concatenate([self._one_after_another(now[:middle], pace), second.result()])
+
+    def _one_after_another(self, now: Moments, pace: LapHistory) -> Floats:
+        """The answers, for so many points at a time as stay in a processor's cache."""
+        if len(now) <= _AT_ONCE:
+            return self._answers_at(now, pace) if len(now) else np.empty(0)
+        starts = range(0, len(now), _AT_ONCE)
+        return np.concatenate([self._answers_at(now[at : at + _AT_ONCE], pace) for at in starts])
+
+    def _answers_at(self, now: Moments, pace: LapHistory) -> Floats:
+        marks = _marks(now)
+        past = Past(now, _with_shape(pace, int(marks[0])))
         weights = self._mixed(marks, past)
         answers: Floats = now.elapsed + _middles(past.remaining, weights)
         answers += self._corrections(marks, past, weights, answers)
@@ -175,38 +192,38 @@ class ExpertMixture(base.Regressor):
 
     def _mixed(self, marks: NDArray[np.intp], past: Past) -> NDArray[np.float32]:
         """Shape (m, laps): what each lap counts, by the experts that speak at each mark."""
-        bounds = [0, len(marks)]
-        if len(marks) > 1:
-            cut = marks[1:] != marks[:-1]
-            cut[_TOGETHER - 1 :: _TOGETHER] = True
-            bounds[1:1] = (np.flatnonzero(cut) + 1).tolist()
-        mixed = np.empty((len(marks), len(past.history)), dtype=np.float32)
-        for first, end in itertools.pairwise(bounds):
-            mark = marks[first]
-            weights = past.weights(THETA[self._speakers[mark]], slice(first, end))
-            weights *= self._trust[mark][:, None, None]
-            weights.sum(axis=0, out=mixed[first:end])
-        return mixed
+        weights = past.weights(THETA[self._speakers[marks]])
+        return _mix(self._trust[marks], weights)
 
     def _judge(self, lap: Features, lap_time: float) -> None:
         """Charges every expert, and the correction, for what they would have said at each 5 % of a lap."""
         now = Moments.along(lap, lap_time)
         past = Past(now, _with_shape(self._pace, len(now) - 1))
-        weights = past.weights(THETA, slice(None))
-        opinions = (now.elapsed + _middles(past.remaining, weights)).T
-        trust = self._record.trust(self.rate)[: len(now)]
-        mixed = np.einsum("me,emn->mn", trust, weights)
+        weights = past.weights(THETA[None])
+        experts, laps = weights.shape[1:]
+        remaining = np.repeat(past.remaining, experts, axis=0)
+        opinions = _middles(remaining, (weights / sums(weights)).reshape(-1, laps)).reshape(-1, experts)
+        opinions += now.elapsed[:, None]
+        mixed = _mix(self._record.trust(self.rate)[: len(now)].astype(np.float32), weights)
         answers = now.elapsed + _middles(past.remaining, mixed)
         self._correction.learn(past.clues(mixed, answers), (lap_time - answers) / past.best)
         self._record.learn(np.abs(opinions - lap_time) / lap_time, self.memory)
         self._speakers, self._trust = self._record.chosen(self.rate)
 
 
-def _by_recent(rows: Sequence[Features], facts: Floats) -> dict[tuple[tuple[float, ...], bytes], list[int]]:
+def _recent_laps(rows: Sequence[Features]) -> list[tuple[float, ...]]:
+    """Those of each row."""
+    if isinstance(rows, Columns):
+        return rows.lists("recent_laps").tolist() if rows.has("recent_laps") else []
+    return [tuple(x.get("recent_laps", ())) for x in rows]
+
+
+def _by_recent(
+    recent_laps: Sequence[tuple[float, ...]], facts: Floats
+) -> dict[tuple[tuple[float, ...], bytes], list[int]]:
     """The rows that go by the same laps, by those laps and what holds for the lap being driven."""
     groups: dict[tuple[tuple[float, ...], bytes], list[int]] = {}
-    for index, x in enumerate(rows):
-        recent = tuple(x.get("recent_laps", ()))
+    for index, recent in enumerate(recent_laps):
         groups.setdefault((recent, facts[index].tobytes()), []).append(index)
     return groups
 
@@ -218,23 +235,26 @@ def _with_shape(history: LapHistory, mark: int) -> LapHistory:
     return history.only(history.shaped)
 
 
-def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
-    """The mean of the middle part of weighted values.
+def _marks(now: Moments) -> NDArray[np.intp]:
+    """The nearest 5 % of the lap."""
+    return np.minimum((now.position * SPLITS + 0.5).astype(np.intp), SPLITS - 1)
 
-    Parameters
-    ----------
-    values
-        Shape (m, laps).
-    weights
-        Shape (..., m, laps), adding up to 1 along the last axis.
-    """
+
+def _mix(trust: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (m, laps), adding up to 1: weights (m, experts, laps) by how far experts are trusted."""
+    shares = trust[:, None] / sums(weights)[:, None, :, 0]
+    mixed: NDArray[np.float32] = np.matmul(shares, weights)[:, 0]
+    return mixed
+
+
+def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
+    """The mean of the middle part of each row of values, their weights adding up to 1 in each."""
     low, high = MIDDLE
     order = values.argsort(axis=1)
-    rows = np.arange(len(values))[:, None]
-    ordered = values[rows, order]
-    inside = weights[..., rows, order].cumsum(axis=-1, dtype=np.float64)[..., :-1]
+    order += np.arange(0, values.size, values.shape[1])[:, None]
+    ordered = values.take(order)
+    inside = weights.take(order[:, :-1]).cumsum(axis=1, dtype=np.float64)
     np.minimum(np.maximum(inside, low, out=inside), high, out=inside)
     inside *= ordered[:, 1:] - ordered[:, :-1]  # summed by parts
-    ends = high * ordered[:, -1] - low * ordered[:, 0]
-    middles: Floats = (ends - inside.sum(axis=-1)) / (high - low)
+    middles: Floats = (high * ordered[:, -1] - low * ordered[:, 0] - inside.sum(axis=1)) / (high - low)
     return middles

@@ -4,10 +4,13 @@ import abc
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from itertools import compress
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, Self, TypeVar
 
+import numpy as np
 from river import stats
 
+from learning.columns import Columns
 from learning.drift import DriftWatch, LapMark
 from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import Field, check_rows
@@ -25,8 +28,7 @@ _GIVEN = ("outing", "session", "previous_lap")  # known of a lap of a session, n
 _CONTEXTS = 12  # cars, dry and wet, that a lineage keeps apart; the one learned longest ago gives way
 
 
-@dataclass(frozen=True, kw_only=True)
-class Prediction:
+class Prediction(NamedTuple):
     """One answer. `importance` adds up to the predicted lap time minus the model's `mean`."""
 
     values: Mapping[str, Any]
@@ -74,6 +76,7 @@ class Estimator(Protocol):
     def clone(self) -> Self: ...
 
 
+_TELLING = ("car_model", "wetness", "compound")  # the fields that tell which context a row belongs to
 ContextT = TypeVar("ContextT", bound=Context)
 
 
@@ -256,12 +259,14 @@ class RacingModel(abc.ABC, Generic[ContextT]):
             raise NothingToLearn("this model has learned no lap yet")
         if len(self._contexts) == 1:
             return self._answers(next(iter(self._contexts.values())), checked, level, importance)
-        contexts = [self._context_for(x) for x in checked]
+        told = _told(checked)
+        found = {key: self._context_for(dict(zip(_TELLING, key, strict=True))) for key in set(told)}
         answers: dict[int, Prediction] = {}
-        for context in set(contexts):
-            own = [index for index, other in enumerate(contexts) if other is context]
-            found = self._answers(context, [checked[index] for index in own], level, importance)
-            answers |= zip(own, found, strict=True)
+        for context in set(found.values()):
+            own = np.array([found[key] is context for key in told])
+            rows_of = checked.only(own) if isinstance(checked, Columns) else list(compress(checked, own))
+            given = self._answers(context, rows_of, level, importance)
+            answers |= zip(np.flatnonzero(own).tolist(), given, strict=True)
         return [answers[index] for index in range(len(checked))]
 
     def predict_lap(self, session: SessionLaps, lap: Lap, x: Features, *, level: float) -> Prediction | None:
@@ -286,14 +291,10 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         intervals: Sequence[Interval | None] = [None] * len(rows)
         if level is not None:
             intervals = self._intervals(context, rows, [values["lap_time"] for values in answers], level)
-        return [
-            Prediction(
-                values=values,
-                interval=interval,
-                importance=self._importance(context, x) if importance else None,
-            )
-            for x, values, interval in zip(rows, answers, intervals, strict=True)
-        ]
+        moved: Sequence[dict[str, float] | None] = [None] * len(rows)
+        if importance:
+            moved = [self._importance(context, x) for x in rows]
+        return list(map(Prediction, answers, intervals, moved))
 
     def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
         """What was learned last, of a car where one is named.
@@ -336,6 +337,7 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     def _context_for(self, x: Features) -> ContextT:
         """The context whose car and wetness fit best; of equals, the one learned last."""
+        x = {name: value for name, value in x.items() if value is not None}
         wanted = x.get("car_model"), is_wet(x) if {"wetness", "compound"} & x.keys() else None
 
         def likeness(key: ContextKey) -> tuple[bool, bool]:
@@ -422,3 +424,10 @@ class RacingModel(abc.ABC, Generic[ContextT]):
 
     @abc.abstractmethod
     def _interval(self, context: ContextT, x: Features, predicted: float, level: float) -> Interval: ...
+
+
+def _told(rows: Sequence[Features]) -> list[tuple[Any, ...]]:
+    """What each row says of its context."""
+    if isinstance(rows, Columns):
+        return list(zip(*map(rows.listed, _TELLING), strict=True))
+    return [tuple(map(x.get, _TELLING)) for x in rows]

@@ -257,8 +257,8 @@ class _Past:
         """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
         graph, laps = self.now.graph, self.laps
         distances = self._distances()
-        floors = graph.constant(FLOORS[None, :, 0], np.float64)
-        times = graph.constant(TIME_FLOORS[None, :, 0], np.float64)
+        floors = graph.constant(FLOORS[None, :, None], np.float64)
+        times = graph.constant(TIME_FLOORS[None, :, None], np.float64)
         best = self.best.widen(1)
         inverse = graph.where(self.valid.widen(1), 1.0 / (distances + (floors + best * best * times)), 0.0)
         scale = inverse.sum(2, keep=True) / (self.count.widen(1) * NARROW)
@@ -285,8 +285,8 @@ class _Past:
         since = timed - laps.split_at.cast(np.float64) + now.last_split
         here = [(one * one).widen(1) for one in (since, since, faster, faster)]
         shapes = graph.concat([squares + rest * graph.concat(here, 1), (timed * timed).widen(1)], 1)
-        started = now.started.cast(np.float64).widen(1).widen(2)
-        distances = graph.concat([shapes * started, self._situations()], 1)
+        shapes = graph.where(now.started.widen(1).widen(2), shapes, 0.0)
+        distances = graph.concat([shapes, self._situations()], 1)
         return distances.known_or(FAR).minimum(FAR)
 
     def _situations(self) -> Value:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from river import base
@@ -10,6 +10,7 @@ from river import base
 from learning.history import AT_PACE, Features
 from learning.laps import Floats
 from learning.setup_fit import fitted, whole_prior
+from learning.setup_ranges import usual_range
 from learning.setup_runs import CONDITIONS, RESERVED, STEADY, Row, Run, Runs
 from learning.setup_terms import Terms, terms_of
 
@@ -17,16 +18,19 @@ MAX_PARAMETERS = 40
 _SESSION = 0.0004  # of what a session has for itself, share of the lap time
 _DOUBTED = 0.05  # of its weight is left to a run that was not at pace: it may have had another reason
 _BEYOND = 1.5  # a setup further outside the bounds counts as there
-_AROUND, _FURTHER = 0.1, 0.5  # unknown bounds: share of the value, and of the range seen, that may be tried
+_AROUND, _FURTHER = 0.25, 1.0  # unknown bounds: share of the value, and of the range seen, that may be tried
 _LIKELY = 2.0  # times what may be tried at first is how wide unknown bounds are believed to be
 
 
 class Bounds(NamedTuple):
-    """Where a parameter may be set; `given` rather than taken from what was driven."""
+    """Where a parameter may be set, and who says so.
+
+    `given` by the user, `assumed` as usual for a parameter of this name, or from what was `driven`.
+    """
 
     low: float
     high: float
-    given: bool
+    source: Literal["given", "assumed", "driven"]
 
 
 class _Posterior(NamedTuple):
@@ -53,7 +57,7 @@ class SetupSurface(base.Regressor):
     window
         Runs remembered.
     bounds
-        Lowest and highest value of parameters; of others the range seen and a little more.
+        Lowest and highest value of parameters; of others what is usual, or the range seen and a little more.
     seed
         Of the random features and of the search for setups.
 
@@ -122,7 +126,7 @@ class SetupSurface(base.Regressor):
         """Lap times in seconds; what is not said is as it was last, and a practised driver stays so."""
         if not self.laps_learned or not rows:
             return [0.0] * len(rows)
-        lap_times: list[float] = (self._rows(rows) @ self._posterior.weights).tolist()
+        lap_times: list[float] = (self._rows(rows) * self._posterior.weights).sum(axis=1).tolist()
         return lap_times
 
     def deviations(self, xs: Sequence[Row]) -> Floats:
@@ -147,7 +151,7 @@ class SetupSurface(base.Regressor):
         return [(dict(zip(self.names, setup, strict=True)), count) for setup, count in laps.items()]
 
     def limits(self) -> dict[str, Bounds]:
-        """Where each parameter may be set: the bounds given, else the range seen and a little more."""
+        """Where each parameter may be set: given, usual, or the range seen and a little more."""
         if not self.laps_learned:
             return {}
         lows, highs = self._setups.min(axis=0).tolist(), self._setups.max(axis=0).tolist()
@@ -197,14 +201,16 @@ class SetupSurface(base.Regressor):
     def _limit(self, name: str, low: float, high: float) -> Bounds:
         if self.bounds and name in self.bounds:
             given = sorted(self.bounds[name])
-            return Bounds(float(given[0]), float(given[1]), True)
+            return Bounds(float(given[0]), float(given[1]), "given")
+        if usual := usual_range(name, self._first[name]):
+            return Bounds(min(usual[0], low), max(usual[1], high), "assumed")
         further = max(_FURTHER * (high - low), _around(max(abs(low), abs(high))) - (high - low) / 2)
         floor = 0.0 if low >= 0 else -math.inf  # what was never negative is no quantity that can be
-        return Bounds(max(low - further, floor), high + further, False)
+        return Bounds(max(low - further, floor), high + further, "driven")
 
     def _likely(self, name: str, limit: Bounds) -> tuple[float, float]:
         """The bounds, and where they are unknown what they may well be."""
-        if limit.given:
+        if limit.source != "driven":
             return limit.low, limit.high
         first = self._first[name]
         wide = _LIKELY * _around(abs(first))

@@ -26,6 +26,7 @@ _UNIT = 0.01  # share of the prediction that one standard deviation counts as in
 _REPLANNED = 10  # rows of one request that may bring bounds of their own: each needs a plan of its own
 _RESPONSE = 7  # values of each parameter around the setup now
 _NEAR = 0.25  # of the bounds, how far to either side these reach
+_ADVISING = ("setup", "bounds", "strategy")  # the fields that advice depends on
 _TRIED = 20  # setups named as tried, the last driven
 _INFLUENCES = 200  # inputs whose influence is counted
 
@@ -44,10 +45,13 @@ class SetupContext(Context):
         return self.surface.laps_learned
 
     def interval(self, x: Features, predicted: float, level: float) -> Interval:
+        return self.intervals([x], [predicted], level)[0]
+
+    def intervals(self, rows: Sequence[Features], predicted: Sequence[float], level: float) -> list[Interval]:
         """Wider for a setup of which little is known: errors are kept in standard deviations."""
-        deviation = float(self.surface.deviations([x])[0])
-        width = self.window.width(level, predicted) * deviation / (_UNIT * predicted)
-        return Interval(lower=predicted - width, upper=predicted + width, level=level)
+        widths = (self.window.share(level) / _UNIT * self.surface.deviations(rows)).tolist()
+        pairs = zip(predicted, widths, strict=True)
+        return [Interval(lower=time - width, upper=time + width, level=level) for time, width in pairs]
 
 
 class SetupModel(RacingModel[SetupContext]):
@@ -158,6 +162,21 @@ class SetupModel(RacingModel[SetupContext]):
             made = None
         return {"lap_time": self._value(context, x)} | _advice(surface, made or plan(surface), current, x)
 
+    def _values_many(self, context: SetupContext, rows: Sequence[Features]) -> list[dict[str, Any]]:
+        """What to drive next depends on the setup alone, not on the conditions: found once for each setup."""
+        found: dict[str, dict[str, Any]] = {}
+        keys = [repr([x.get(name) for name in _ADVISING]) for x in rows]
+        for key, x in zip(keys, rows, strict=True):
+            if key not in found:
+                found[key] = self._values(context, x)
+        lap_times = self._lap_times(context, rows)
+        return [found[key] | {"lap_time": time} for key, time in zip(keys, lap_times, strict=True)]
+
+    def _intervals(
+        self, context: SetupContext, rows: Sequence[Features], predicted: Sequence[float], level: float
+    ) -> list[Interval]:
+        return context.intervals([_flat(context, x) for x in rows], predicted, level)
+
     def _interval(self, context: SetupContext, x: Features, predicted: float, level: float) -> Interval:
         return context.interval(_flat(context, x), predicted, level)
 
@@ -212,7 +231,7 @@ def _advice(surface: SetupSurface, made: Plan, current: dict[str, float], x: Fea
         "best": {"setup": made.best, "expected_gain": means[1]},
         "exploration_gain": made.promise,
         "bounds": {
-            name: {"low": limit.low, "high": limit.high, "source": "given" if limit.given else "driven"}
+            name: {"low": limit.low, "high": limit.high, "source": limit.source}
             for name, limit in surface.limits().items()
         },
         "response": _response(surface, current),

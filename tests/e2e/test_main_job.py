@@ -72,8 +72,8 @@ def test_a_setup_model_is_told_the_setup_of_now(driver: Client, files: Path) -> 
     body = {"trackName": TRACK, "modelType": "setup_optimization", "sessionIds": ids}
     driver.wait(driver.call("POST", "/model/train", json=body)["id"])
     answer = driver.predict(TRACK, "setup_optimization", {"setup": {"rear_wing": 3.0}})
-    assert answer["predictions"]["bounds"] == {"rear_wing": {"low": 0.0, "high": 15.5, "source": "driven"}}
-    assert 0.0 <= answer["predictions"]["recommended"]["rear_wing"] <= 15.5
+    assert answer["predictions"]["bounds"] == {"rear_wing": {"low": 0.0, "high": 11.0, "source": "assumed"}}
+    assert 0.0 <= answer["predictions"]["recommended"]["rear_wing"] <= 11.0
     row = {"setup": {"rear_wing": 3.0}, "bounds": {"rear_wing": [2.5, 3.5]}}
     answer = driver.predict(TRACK, "setup_optimization", row)
     assert 2.5 <= answer["predictions"]["recommended"]["rear_wing"] <= 3.5

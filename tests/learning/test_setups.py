@@ -73,11 +73,33 @@ def test_with_bounds_given_the_best_is_found_beyond_what_was_driven(bowl: Racing
 
 def test_without_bounds_a_little_more_than_was_driven_is_tried_and_said_so() -> None:
     model = create_model("setup_optimization")
-    for wing in (4.0, 3.0, 5.0, 3.0, 4.0, 5.0):
-        model.learn_session(driven({"wing": wing}, 95 - wing, seed=int(wing)))
+    for knob in (4.0, 3.0, 5.0, 3.0, 4.0, 5.0):
+        model.learn_session(driven({"knob": knob}, 95 - knob, seed=int(knob)))
     answer = values(model)
-    assert answer["bounds"] == {"wing": {"low": 2.0, "high": 6.0, "source": "driven"}}
-    assert answer["recommended"]["wing"] == pytest.approx(6.0)
+    assert answer["bounds"] == {"knob": {"low": 1.0, "high": 7.0, "source": "driven"}}
+    assert answer["recommended"]["knob"] == pytest.approx(7.0)
+
+
+def test_of_a_well_known_parameter_without_bounds_the_usual_range_is_assumed_and_said_so() -> None:
+    model = create_model("setup_optimization")
+    for wing, bias in ((4.0, 0.55), (5.0, 0.56), (19.0, 0.55)):
+        model.learn_session(driven({"rearWing": wing, "brake_bias": bias}, 95.0))
+    assert values(model)["bounds"] == {
+        "rearWing": {"low": 0.0, "high": 19.0, "source": "assumed"},
+        "brake_bias": {"low": 0.48, "high": 0.63, "source": "assumed"},
+    }
+
+
+def test_many_rows_are_advised_as_each_alone(bowl: RacingModel[Any]) -> None:
+    rows = [{"setup": {"wing": float(n % 3)}, "fuel": float(n)} for n in range(12)]
+    together = bowl.predict(rows, level=0.9)
+    for row, answer in zip(rows, together, strict=True):
+        (alone,) = bowl.predict([row], level=0.9)
+        assert answer.values["lap_time"] == pytest.approx(alone.values["lap_time"])
+        assert answer.values["recommended"] == alone.values["recommended"]
+        assert answer.interval is not None
+        assert alone.interval is not None
+        assert answer.interval.upper == pytest.approx(alone.interval.upper)
 
 
 def test_after_one_setup_another_is_explored_inside_the_bounds_and_near_enough() -> None:
@@ -88,8 +110,8 @@ def test_after_one_setup_another_is_explored_inside_the_bounds_and_near_enough()
     assert answer["exploration_gain"] > 0.02
     assert answer["recommended"] != {"wing": 4.0, "pressure": 28.0}
     assert 0 <= answer["recommended"]["wing"] <= 10
-    assert answer["bounds"]["pressure"] == {"low": 25.2, "high": 30.8, "source": "driven"}
-    assert 25.2 <= answer["recommended"]["pressure"] <= 30.8
+    assert answer["bounds"]["pressure"] == {"low": 23.0, "high": 32.0, "source": "assumed"}
+    assert 23.0 <= answer["recommended"]["pressure"] <= 32.0
 
 
 def test_bounds_in_the_input_hold_for_that_answer_alone(bowl: RacingModel[Any]) -> None:

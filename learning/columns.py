@@ -1,0 +1,101 @@
+"""Rows of input that all give the same fields, by column: what is done to a column costs little a row."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from learning.history import Features
+from learning.laps import Floats
+
+
+class Ragged(NamedTuple):
+    """Lists of numbers, one after another in `values`, with the length of each."""
+
+    values: Floats
+    lengths: NDArray[np.intp]
+
+    def padded(self, width: int) -> Floats:
+        """Shape (m, width), each list's first values, then zeros."""
+        table = np.zeros((len(self.lengths), max(width, int(self.lengths.max(initial=0)))))
+        table[np.arange(table.shape[1]) < self.lengths[:, None]] = self.values
+        return table[:, :width]
+
+    def last(self) -> Floats:
+        """The last of each list, NaN of an empty one."""
+        last = np.full(len(self.lengths), np.nan)
+        given = self.lengths > 0
+        last[given] = self.values[np.cumsum(self.lengths)[given] - 1]
+        return last
+
+    def tolist(self) -> list[tuple[float, ...]]:
+        values = iter(self.values.tolist())
+        return [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
+
+
+Column = Floats | Ragged | list[Any]  # numbers, lists of numbers, anything else
+
+
+class Columns(Sequence[Features]):
+    """Some rows as features; each is made into one of its own only when it is asked for.
+
+    Parameters
+    ----------
+    columns
+        By the names of the fields, which every row has.
+    """
+
+    def __init__(self, columns: Mapping[str, Column], count: int) -> None:
+        self._columns = columns
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def has(self, name: str) -> bool:
+        """Whether a field is given."""
+        return name in self._columns
+
+    @overload
+    def __getitem__(self, index: int) -> Features: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Features]: ...
+    def __getitem__(self, index: int | slice) -> Features | Sequence[Features]:
+        return list(self)[index]
+
+    def __iter__(self) -> Iterator[Features]:
+        names = list(self._columns)
+        for values in zip(*map(self.listed, names), strict=True):
+            yield dict(zip(names, values, strict=True))
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Columns":
+        """Some of the rows, in their order."""
+        columns = {name: _only(column, chosen) for name, column in self._columns.items()}
+        return Columns(columns, int(chosen.sum()))
+
+    def listed(self, name: str) -> list[Any]:
+        """The values of a field; None in each row where it is not given."""
+        column = self._columns.get(name)
+        if column is None:
+            return [None] * len(self)
+        return column if isinstance(column, list) else column.tolist()
+
+    def numbers(self, name: str, default: float) -> Floats:
+        """The values of a field of numbers."""
+        column = self._columns.get(name)
+        return column if isinstance(column, np.ndarray) else np.full(len(self), default)
+
+    def lists(self, name: str) -> Ragged:
+        """The values of a field of lists of numbers; empty ones where it is not given."""
+        column = self._columns.get(name)
+        if isinstance(column, Ragged):
+            return column
+        return Ragged(np.empty(0), np.zeros(len(self), dtype=np.intp))
+
+
+def _only(column: Column, chosen: NDArray[np.bool_]) -> Column:
+    if isinstance(column, Ragged):
+        return Ragged(column.values[np.repeat(chosen, column.lengths)], column.lengths[chosen])
+    return column[chosen] if isinstance(column, np.ndarray) else list(itertools.compress(column, chosen))
