@@ -18,6 +18,7 @@ from app.services.exchange import Exchange
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
 from app.services.lessons import Lessons
+from app.services.live import Live
 from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
@@ -76,6 +77,7 @@ class Container:
     exchange: Exchange
     experiments: Experiments
     sharing: Sharing
+    live: Live
     usage: Usage
     analytics: Analytics
     runs: Runs
@@ -244,6 +246,7 @@ def build_container(settings: Settings) -> Container:
         ),
         experiments=experiments,
         sharing=sharing,
+        live=Live(accounts=accounts, sharing=sharing, store=models, usage=usage),
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(

@@ -243,6 +243,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class OriginRefused(Unauthorized):
+    """With a cookie only this platform's own pages may open a WebSocket; send the access token instead."""
+
+    code = "origin_refused"
+
+
 class SignatureInvalid(Unauthorized):
     """The signature of this request is not good."""
 
@@ -253,6 +259,18 @@ class TooManyStreams(LapwiseError):
     """Too many jobs are being followed; close one, or poll the job instead."""
 
     code = "too_many_streams"
+
+
+class TooManyConnections(TooManyStreams):
+    """Too many live connections are open; close one first."""
+
+    code = "too_many_connections"
+
+
+class UpgradeRequired(LapwiseError):
+    """Open this address as a WebSocket."""
+
+    code = "upgrade_required"
 
 
 class Unavailable(LapwiseError):
