@@ -8,7 +8,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,26 +58,19 @@ class Asks:
     grant: Grant
 
 
-def new_protocol(select_subprotocol: Callable[..., Any]) -> ServerProtocol:
-    """A connection that is about to open; without compression, for answers are small and should be quick."""
-    return ServerProtocol(
-        select_subprotocol=select_subprotocol, max_size=MESSAGE_BYTES, logger=_quiet, extensions=[]
-    )
-
-
 class Connection(asyncio.Protocol):
     """One client; all but the constructor runs in the thread of `LiveSockets`."""
 
     transport: asyncio.Transport
 
-    def __init__(self, sockets: "LiveSockets", protocol: ServerProtocol, car: Car, grant: Grant) -> None:
+    def __init__(self, sockets: "LiveSockets", car: Car, grant: Grant) -> None:
         self.car = car
         self.asks = Asks(user_id=car.user_id, model_id=car.version.id, grant=grant)
         self.blocked = False  # whether the client has yet to take what was sent
         self.due_since = 0.0
         self.last_frame = self.last_heard = time.monotonic()
         self._sockets = sockets
-        self._protocol = protocol
+        self._protocol = ServerProtocol(state=State.OPEN, max_size=MESSAGE_BYTES, logger=_quiet)
         self._opened = self.last_frame
         self._pinged: float | None = None
         self._message = bytearray()

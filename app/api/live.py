@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from flask import Response, current_app, request
+from flask.sansio.blueprints import BlueprintSetupState
 from flask_jwt_extended import get_jwt
 from marshmallow import fields
 from marshmallow.validate import Range
@@ -16,9 +17,10 @@ from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 from werkzeug.exceptions import BadRequest
+from werkzeug.routing import Rule
 
 from app.api.blueprint import Blueprint
-from app.api.connection import Grant, new_protocol
+from app.api.connection import Grant
 from app.api.context import services, user_id
 from app.api.fields import CamelSchema, Flag
 from app.api.jobs import Streams
@@ -60,20 +62,30 @@ def take_token_from_subprotocols(_endpoint: str | None, _values: dict[str, Any] 
         request.environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
 
 
-@bp.operation("GET", "/ai-model/<id:id>/live", query=LiveQuery, status=101, errors=(400, 426))
+RULE = "/ai-model/<id:id>/live"
+
+
+@bp.operation("GET", RULE, query=LiveQuery, status=101, errors=(400, 426))
 def open_live(query: dict[str, Any], id: str) -> Response:
     """Open a WebSocket that answers each frame of a car with a prediction; see Live in docs/api.md."""
     check_origin()
     driver = user_id()
     car = services().live.open(driver, id, **query)
-    protocol, response = _handshake()
+    response = _handshake()
     taken = _socket(request.environ)
     claims = get_jwt()
     grant = Grant(family_id=claims["fam"], expires_at=claims["exp"])
     cast(Streams, current_app.extensions[CONNECTIONS]).open(driver)
     sockets = cast(LiveSockets, current_app.extensions[SOCKETS])
-    response.call_on_close(lambda: sockets.adopt(_taken_over(taken), protocol, car, grant))
+    response.call_on_close(lambda: sockets.adopt(_taken_over(taken), car, grant))
     return response
+
+
+@bp.record  # type: ignore[untyped-decorator]  # flask_smorest has no types
+def also_route_handshakes(state: BlueprintSetupState) -> None:
+    """Werkzeug keeps WebSockets apart; with the plain rule alone they would be a 400."""
+    rule = Rule(RULE, endpoint=f"{bp.name}.{open_live.__name__}", methods=["GET"], websocket=True)
+    state.app.url_map.add(rule)
 
 
 def check_origin() -> None:
@@ -89,26 +101,23 @@ def check_origin() -> None:
         raise OriginRefused
 
 
-def _handshake() -> tuple[ServerProtocol, Response]:
-    """The open protocol and the answer that opens it.
+def _handshake() -> Response:
+    """The answer that opens a WebSocket, without compression: answers are small and should be quick.
 
     Raises
     ------
     UpgradeRequired, BadRequest
     """
-    protocol = new_protocol(_selected)
     asked = Handshake(request.full_path, Headers(list(request.headers.items())))
-    opened = protocol.accept(asked)
+    opened = ServerProtocol(select_subprotocol=_selected).accept(asked)
     if opened.status_code == 426:
         raise UpgradeRequired
     if opened.status_code != 101:
         raise BadRequest("This is not a good WebSocket handshake.")
-    protocol.send_response(opened)
-    protocol.data_to_send()  # that answer, which is given here
     response = Response(status=101)
     response.headers.clear()
     response.headers.extend(list(opened.headers.raw_items()))
-    return protocol, response
+    return response
 
 
 def _selected(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

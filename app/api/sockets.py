@@ -10,7 +10,6 @@ import structlog
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 from websockets.frames import CloseCode
-from websockets.server import ServerProtocol
 
 from app.api.connection import CLOSE_WITHIN, MODEL_GONE, TOKEN_ENDED, Asks, Connection, Grant
 from app.api.observe import Metrics
@@ -50,12 +49,12 @@ class LiveSockets:
         self._thread: Thread | None = None
         self._lock = Lock()
 
-    def adopt(self, sock: socket.socket, protocol: ServerProtocol, car: Car, grant: Grant) -> None:
+    def adopt(self, sock: socket.socket, car: Car, grant: Grant) -> None:
         """Serves a connection that has just opened; from any thread."""
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        asyncio.run_coroutine_threadsafe(self._open(sock, protocol, car, grant), self._started())
+        asyncio.run_coroutine_threadsafe(self._open(sock, car, grant), self._started())
 
     def close(self) -> None:
         """Closes all connections, for this process ends; waits a little for the clients to agree."""
@@ -118,8 +117,8 @@ class LiveSockets:
         loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
 
-    async def _open(self, sock: socket.socket, protocol: ServerProtocol, car: Car, grant: Grant) -> None:
-        connection = Connection(self, protocol, car, grant)
+    async def _open(self, sock: socket.socket, car: Car, grant: Grant) -> None:
+        connection = Connection(self, car, grant)
         self._connections.add(connection)
         self._metrics.live_connections.inc()
         log.info("live_opened", user_id=car.user_id, model_id=car.version.id)
