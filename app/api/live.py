@@ -67,7 +67,7 @@ RULE = "/ai-model/<id:id>/live"
 
 @bp.operation("GET", RULE, query=LiveQuery, status=101, errors=(400, 426))
 def open_live(query: dict[str, Any], id: str) -> Response:
-    """Open a WebSocket that answers each frame of a car with a prediction; see Live in docs/api.md."""
+    """Open a WebSocket that answers each frame of a car with a prediction."""
     check_origin()
     driver = user_id()
     car = services().live.open(driver, id, **query)
