@@ -67,8 +67,15 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Lets the application see how many requests wait for a thread."""
+    """Lets the application see how many requests wait for a thread, and when the process is told to end."""
     worker.wsgi.extensions["lapwise-backlog"] = worker.tpool._work_queue.qsize
+    worker.wsgi.extensions["lapwise-live"].is_stopping = lambda: not worker.alive
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Tells live connections to connect to another process."""
+    if hasattr(worker, "wsgi"):  # not of one whose application did not start
+        worker.wsgi.extensions["lapwise-live"].close()
 
 
 def child_exit(_server: Any, worker: Any) -> None:

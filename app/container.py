@@ -23,6 +23,7 @@ from app.services.exchange import Exchange
 from app.services.experiments import Experiments, RunningExperiments
 from app.services.jobs import Jobs
 from app.services.lessons import Lessons
+from app.services.live import Live
 from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.platform import Platform
@@ -86,6 +87,7 @@ class Container:
     exchange: Exchange
     experiments: Experiments
     sharing: Sharing
+    live: Live
     usage: Usage
     analytics: Analytics
     runs: Runs
@@ -276,6 +278,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         ),
         experiments=experiments,
         sharing=sharing,
+        live=Live(accounts=accounts, sharing=sharing, store=models, usage=usage),
         usage=usage,
         analytics=Analytics(usage, usage_store, Performance(database)),
         runs=Runs(

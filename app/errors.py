@@ -267,6 +267,12 @@ class TokenRevoked(Unauthorized):
     code = "token_revoked"
 
 
+class OriginRefused(Unauthorized):
+    """With a cookie only this platform's own pages may open a WebSocket; send the access token instead."""
+
+    code = "origin_refused"
+
+
 class SignatureInvalid(Unauthorized):
     """The signature of this request is not good."""
 
@@ -289,6 +295,18 @@ class TooMuchWaiting(LapwiseError):
     """You have as much waiting as a driver may have; wait until some of it is done."""
 
     code = "too_much_waiting"
+
+
+class TooManyConnections(TooManyStreams):
+    """Too many live connections are open; close one first."""
+
+    code = "too_many_connections"
+
+
+class UpgradeRequired(LapwiseError):
+    """Open this address as a WebSocket."""
+
+    code = "upgrade_required"
 
 
 class Unavailable(LapwiseError):

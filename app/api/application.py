@@ -21,6 +21,7 @@ from app.api import (
     experiments,
     health,
     jobs,
+    live,
     models,
     sessions,
     sharing,
@@ -33,6 +34,7 @@ from app.api.fields import ID
 from app.api.limits import init_limits
 from app.api.observe import Metrics, init_observe
 from app.api.requests import Request
+from app.api.sockets import LiveSockets
 from app.api.tokens import init_tokens
 from app.settings import Settings
 
@@ -62,6 +64,8 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
     app.extensions[CONTAINER] = container
     app.extensions[jobs.STREAMS] = jobs.Streams()
     app.extensions[health.METRICS] = metrics = Metrics(container.platform)
+    app.extensions[live.CONNECTIONS] = connections = live.new_connections()
+    app.extensions[live.SOCKETS] = LiveSockets(container.live, metrics, connections.close)
     if is_web_process:
         container.usage.start(metrics.predicted)
     init_errors(app)
@@ -115,6 +119,7 @@ def _register(app: Flask) -> None:
         experiments,
         exchange,
         sharing,
+        live,
         analytics,
         health,
         docs,

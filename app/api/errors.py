@@ -27,6 +27,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.TooManySignIns: 429,
     app_errors.TooManyStreams: 429,
     app_errors.TooMuchWaiting: 429,
+    app_errors.UpgradeRequired: 426,
     app_errors.Unavailable: 503,
     app_errors.LapwiseError: 500,
     learning_errors.UnknownFormat: 415,
@@ -62,21 +63,34 @@ def error_answer(error: Exception) -> Response:
     """The answer to a request that ended in an error."""
     headers: Mapping[str, str] = {}
     error = _translated(getattr(error, "original_exception", None) or error)
+    if isinstance(error, HTTPException):
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+    elif isinstance(error, LapwiseError):
+        headers = _wait(error)
+    return shaped(status_of(error), **described(error), headers=headers)
+
+
+def _wait(error: LapwiseError) -> Mapping[str, str]:
+    if "retryAfter" in error.details:
+        return {"Retry-After": str(error.details["retryAfter"])}
+    return WAITS.get(type(error), {})
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """An error's `code`, `message` and `details`; one that nobody foresaw is logged and tells nothing."""
+    error = _translated(error)
     if isinstance(error, LapwiseError | LearningError):
-        status, code = status_of(error), error.code
-        message, details = error.message, dict(error.details.get("fields", error.details))
-        headers = WAITS.get(type(error), {})
-        if "retryAfter" in details:
-            headers = {"Retry-After": str(details["retryAfter"])}
+        code, message, details = error.code, error.message, dict(error.details.get("fields", error.details))
     elif isinstance(error, HTTPException):
-        status, code, message, headers = _of_http(error)
+        own = error.name.lower().replace(" ", "_"), error.description or error.name
+        code, message = HTTP_ERRORS.get(error.code or 500, own)
         details = {}
     else:
-        status, code = 500, "internal_error"
-        message, details = "Something went wrong here; X-Request-Id names the request in our logs.", {}
-    if status == 500:
+        code, details = "internal_error", {}
+        message = "Something went wrong here; X-Request-Id names the request in our logs."
+    if status_of(error) == 500:
         log.error("request_failed", exc_info=error)
-    return shaped(status, code, message, details, headers)
+    return {"code": code, "message": message, "details": details}
 
 
 def shaped(
@@ -89,11 +103,15 @@ def shaped(
         response.headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
         response.headers["Retry-After"] = RETRY_AFTER
+    if status == 426:
+        response.headers["Upgrade"] = "websocket"
     response.headers.update(headers)
     return response
 
 
 def status_of(error: Exception) -> int:
+    if isinstance(error, HTTPException):
+        return error.code or 500
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
@@ -110,11 +128,3 @@ def _translated(error: Exception) -> Exception:
 def _by_name(messages: Any) -> Mapping[str, Any]:
     named = messages if isinstance(messages, Mapping) else {"_schema": messages}
     return {"body" if name == "_schema" else name: value for name, value in named.items()}
-
-
-def _of_http(error: HTTPException) -> tuple[int, str, str, dict[str, str]]:
-    status = error.code or 500
-    own = error.name.lower().replace(" ", "_"), error.description or error.name
-    code, message = HTTP_ERRORS.get(status, own)
-    headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    return status, code, message, headers

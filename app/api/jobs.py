@@ -25,9 +25,23 @@ STREAMS_OF_ONE_DRIVER = 4
 
 
 class Streams:
-    """Counts a process's open streams, so that watchers cannot take all its threads."""
+    """Counts a process's open streams, so that watchers cannot take all its threads.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    at_once, of_one_driver
+        How many there may be.
+    refusal
+        What one too many is refused with.
+    """
+
+    def __init__(
+        self,
+        at_once: int = STREAMS_AT_ONCE,
+        of_one_driver: int = STREAMS_OF_ONE_DRIVER,
+        refusal: type[TooManyStreams] = TooManyStreams,
+    ) -> None:
+        self._at_once, self._of_one_driver, self._refusal = at_once, of_one_driver, refusal
         self._lock = Lock()
         self._by_driver: Counter[str] = Counter()
 
@@ -40,8 +54,8 @@ class Streams:
         """
         with self._lock:
             mine, all_of_them = self._by_driver[driver], self._by_driver.total()
-            if mine >= STREAMS_OF_ONE_DRIVER or all_of_them >= STREAMS_AT_ONCE:
-                raise TooManyStreams
+            if mine >= self._of_one_driver or all_of_them >= self._at_once:
+                raise self._refusal
             self._by_driver[driver] += 1
 
     def close(self, driver: str) -> None:

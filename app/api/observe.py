@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import structlog
 from flask import Flask, Response, g, request
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -32,6 +32,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+LIVE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)  # seconds
 log = structlog.get_logger()
 
 
@@ -52,6 +53,25 @@ class Metrics:
         )
         self._rows = Counter(
             "lapwise_predicted_rows", "Rows predicted.", ("model_type",), registry=self._registry
+        )
+
+        self.live_connections = Gauge(
+            "lapwise_live_connections",
+            "Live connections that are open.",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        self.live_frames = Counter(
+            "lapwise_live_frames",
+            "Frames that came: answered, superseded by a newer one, or refused.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self.live_seconds = Histogram(
+            "lapwise_live_seconds",
+            "From a frame to its answer.",
+            registry=self._registry,
+            buckets=LIVE_BUCKETS,
         )
 
     def count(self, status: int, seconds: float) -> None:

@@ -20,6 +20,7 @@ from app.errors import (
     Invalid,
     LapwiseError,
     Overloaded,
+    SessionExists,
     SessionNotFound,
     SetupMissing,
     UserNotFound,
@@ -30,7 +31,7 @@ from app.services.accounts import normalised
 from app.services.admission import Admission
 from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs
-from app.services.sessions import Sessions
+from app.services.sessions import Draft, Sessions
 from app.services.uploads import json_lines
 from app.stores.accounts import Users
 from app.stores.events import EventStore, TakenEvent
@@ -64,11 +65,12 @@ class SessionEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class _Asked:
-    """An event whose session is here, and the digest of all that was sent."""
+    """An event whose session is here or prepared, and the digest of all that was sent."""
 
     event: SessionEvent
     digest: str
     request_ids: tuple[str, ...] = field(default_factory=request_ids)  # another request works the batch off
+    draft: Draft | None = None
 
     @property
     def id(self) -> str:
@@ -117,15 +119,29 @@ class Events:
         if is_full:
             raise Overloaded
         if event.telemetry is not None:
-            session = self._stored(event, event.telemetry)
-            asked = replace(asked, event=replace(event, telemetry=None, session_id=session.id))
+            return self._take_with(self._prepared(event, event.telemetry), asked)
         return self._batches.do(asked)
 
     def _repeated(self, asked: _Asked) -> TakenEvent | None:
         known = self._events.find_all([asked.id])
         return _same(known[asked.id], asked) if known else None
 
-    def _stored(self, event: SessionEvent, rows: Iterable[Mapping[str, Any]]) -> Session:
+    def _take_with(self, draft: Draft, asked: _Asked) -> TakenEvent:
+        """Takes an event with the session of its rows: both are recorded by one transaction, or neither.
+
+        Whatever else goes wrong leaves open what was recorded; files that turn out to be nobody's are tidied.
+        """
+        event = replace(asked.event, telemetry=None, session_id=draft.session.id)
+        try:
+            taken = self._batches.do(replace(asked, event=event, draft=draft))
+        except EventIdReused:
+            self._sessions.discard(draft)
+            raise
+        if taken.session.id != draft.session.id:
+            self._sessions.discard(draft)
+        return taken
+
+    def _prepared(self, event: SessionEvent, rows: Iterable[Mapping[str, Any]]) -> Draft:
         """The session of an event's rows; sent again, they are the same session."""
         _check_setup(event.model_types, event.setup)
         found = self._users.ids_of([event.user_id or ""], [normalised(event.user_email or "")])
@@ -141,8 +157,7 @@ class Events:
                 car_model=event.car_model,
                 setup=event.setup,
             )
-            session, _ = self._sessions.add(user_id, new, auto_train=False)
-        return session
+            return self._sessions.prepare(user_id, new)
 
     @contextmanager
     def _one_of_few(self) -> Iterator[None]:
@@ -159,6 +174,8 @@ class Events:
         """What becomes of each event; `taken` are those of which it is known that they are repeats."""
         try:
             outcomes, new, joined = in_transaction(self._client, lambda tx: self._record(batch, taken, tx))
+        except SessionExists:  # the same rows have come another way this moment
+            return self._take_all(batch, taken)
         except EventIdReused:  # there are more; they are rare, so they are not asked for beforehand
             known = self._events.find_all({asked.id for asked in batch})
             if known.keys() == taken.keys():
@@ -177,6 +194,8 @@ class Events:
         ------
         EventIdReused
             There are more repeats in the batch than the `taken` ones.
+        SessionExists
+            A session that was prepared has come another way meanwhile.
         """
         fresh = {asked.id: asked for asked in reversed(batch) if asked.id not in taken}
         wishes, refused = self._checked(tuple(fresh.values()), tx)
@@ -210,7 +229,12 @@ class Events:
         refused: dict[str, LapwiseError] = {}
         for asked in batch:
             try:
+                draft = asked.draft
+                if draft and not draft.is_known and asked.event.driver in users:
+                    sessions[draft.session.id] = self._sessions.record(draft, tx=tx)
                 wishes[asked.id] = _wish(asked, users, sessions)
+            except SessionExists:
+                raise
             except LapwiseError as exc:
                 refused[asked.id] = exc
         return wishes, refused

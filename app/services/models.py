@@ -150,7 +150,7 @@ class Models:
             importance=request.include_feature_importance,
         )
         self._usage.count(user_id, version.model_type, len(rows), time.perf_counter() - started)
-        return _rendered(version, predictions, request) | said
+        return rendered(version, predictions, request) | said
 
     def _loaded(
         self, user_id: str, request: PredictRequest
@@ -198,7 +198,9 @@ class Models:
         return self._remembered.get((user_id, what), load, lambda version: (user_id, version.user_id))
 
 
-def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:
+def rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:
+    """What a request is answered, in the words of the contract."""
+
     def shaped(values: list[Any]) -> Any:
         return values if request.is_list else values[0]
 

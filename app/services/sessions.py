@@ -1,7 +1,7 @@
 """Taking in sessions: read, checked and stored as one, with the jobs that learn them."""
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -24,6 +24,15 @@ from learning.telemetry import Limits, Recording, read_session
 
 STEPPED = ("gear", "sector_index", "in_pit", "lap_valid", "tyre_life")  # channels that jump, not flow
 Added = tuple[Session, tuple[Job, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A session that was read; `is_known` says that the same bytes had made it before."""
+
+    session: Session
+    laps: tuple[LapSummary, ...] = ()
+    is_known: bool = False
 
 
 class Sessions:
@@ -64,10 +73,29 @@ class Sessions:
         learning.errors.LearningError
             The file is not usable telemetry; nothing is stored.
         """
+        draft = self.prepare(user_id, new, auto_train)
+        if draft.is_known:
+            return self._again(draft.session, auto_train)
+        try:
+            jobs = in_transaction(self._client, lambda tx: self._record(draft, auto_train, tx))
+        except SessionExists:
+            self.discard(draft)
+            return self.add(user_id, new, auto_train)
+        self._jobs.announce(*jobs)
+        return draft.session, jobs
+
+    def prepare(self, user_id: str, new: NewSession, auto_train: bool = False) -> Draft:
+        """The session of a file, its files written and nothing recorded: `record` it, or `discard` it.
+
+        Raises
+        ------
+        Invalid, learning.errors.LearningError
+            As `add` does.
+        """
         digest = _sha256(new.path)
         same = new.track_name and self._sessions.find_same(user_id, new.track_name, digest, new.driver)
         if same:
-            return self._again(same, auto_train)
+            return Draft(session=same, is_known=True)
         if auto_train:
             self._admission.check_jobs(user_id)
         with self._admission.reading(), self._reading:
@@ -80,14 +108,30 @@ class Sessions:
         new = replace(new, track_name=track_name, driver=recording.driver)
         session = _session(user_id, new, track_name, digest, recording)
         self._sessions.write_files(session, new.path, lap_files.encode(recording.session))
-        summaries = tuple(_summary(lap) for lap in recording.session.laps)
-        try:
-            jobs = in_transaction(self._client, lambda tx: self._record(session, summaries, auto_train, tx))
-        except SessionExists:
-            self._sessions.remove_files(session.id)
-            return self.add(user_id, new, auto_train)
-        self._jobs.announce(*jobs)
-        return session, jobs
+        return Draft(session=session, laps=tuple(_summary(lap) for lap in recording.session.laps))
+
+    def record(self, draft: Draft, *, tx: ClientSession) -> Session:
+        """Adds a prepared session, unless the same is there by now; the one that is there.
+
+        Raises
+        ------
+        SessionExists
+            It came this moment; in another transaction it can be seen.
+        Unauthorized
+            The account is gone.
+        """
+        new = draft.session
+        same = self._sessions.find_same(new.user_id, new.track_name, new.sha256, new.driver, tx=tx)
+        if same:
+            return same
+        self._users.hold(new.user_id, tx=tx)
+        self._sessions.add(new, draft.laps, tx=tx)
+        return new
+
+    def discard(self, draft: Draft) -> None:
+        """Removes the files of a session that was prepared and not recorded."""
+        if not draft.is_known:
+            self._sessions.remove_files(draft.session.id)
 
     def page(
         self, user_id: str, track_name: str | None = None, *, limit: int = 50, cursor: str | None = None
@@ -133,12 +177,10 @@ class Sessions:
             "channels": channels,
         }
 
-    def _record(
-        self, session: Session, laps: tuple[LapSummary, ...], auto_train: bool, tx: ClientSession
-    ) -> tuple[Job, ...]:
-        self._users.hold(session.user_id, tx=tx)
-        self._sessions.add(session, laps, tx=tx)
-        return self._record_jobs(session, tx) if auto_train else ()
+    def _record(self, draft: Draft, auto_train: bool, tx: ClientSession) -> tuple[Job, ...]:
+        self._users.hold(draft.session.user_id, tx=tx)
+        self._sessions.add(draft.session, draft.laps, tx=tx)
+        return self._record_jobs(draft.session, tx) if auto_train else ()
 
     def _record_jobs(self, session: Session, tx: ClientSession) -> tuple[Job, ...]:
         self._users.hold(session.user_id, tx=tx)

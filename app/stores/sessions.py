@@ -61,10 +61,18 @@ class SessionStore:
         except DuplicateKeyError as exc:
             raise SessionExists from exc
 
-    def find_same(self, user_id: str, track_name: str, sha256: str, driver: str | None) -> Session | None:
+    def find_same(
+        self,
+        user_id: str,
+        track_name: str,
+        sha256: str,
+        driver: str | None,
+        *,
+        tx: ClientSession | None = None,
+    ) -> Session | None:
         same = {"userId": user_id, "trackName": track_name, "sha256": sha256, "driver": driver}
-        with errors_translated():
-            found = self._sessions.find_one(same, {"laps": 0})
+        with errors_translated(tx):
+            found = self._sessions.find_one(same, {"laps": 0}, session=tx)
         return from_document(Session, found) if found else None
 
     def get(self, user_id: str, session_id: str) -> Session:

@@ -60,7 +60,8 @@ class Driver:
         case.freeze_metadata()  # what is put in fits as well as what was there
         number = next(self.numbers)
         body = case.body if case.media_type == "application/json" else None
-        for where in (case.path_parameters, case.query, body):
+        path = None if case.transition else case.path_parameters  # else of what a step before has made
+        for where in (path, case.query, body):
             if isinstance(where, dict):
                 self._fill(case, where, number)
         if isinstance(body, dict) and "inputData" in body and _is_meant_well(case) and number % 4:

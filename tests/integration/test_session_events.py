@@ -19,6 +19,7 @@ from app import create_app
 from app.api.events import BACKLOG, BACKLOG_AT_MOST
 from app.container import Container, build_container
 from app.domain import JobStatus, ModelType, Session, new_id
+from app.errors import EventIdReused
 from app.services import events
 from app.settings import Settings
 from app.signatures import HEADER, sign
@@ -185,6 +186,71 @@ def test_one_event_that_two_processes_get_at_once_is_taken_once(
     assert sorted(one for job in jobs for one in job["sessionIds"]) == sorted(
         session.id for session in sessions
     )
+
+
+def with_rows(rows: list[dict[str, Any]], event_id: str = "event-1") -> events.SessionEvent:
+    return events.SessionEvent(event_id=event_id, track_name=TRACK, user_id=DRIVER, telemetry=tuple(rows))
+
+
+def meet_once_prepared(monkeypatch: pytest.MonkeyPatch, *containers: Container) -> None:
+    """Lets each event go on only when the sessions of all are prepared and none is recorded."""
+    together = Barrier(2)
+    for container in containers:
+        prepare = container.sessions.prepare
+
+        def meeting(*args: Any, prepare: Any = prepare) -> Any:
+            draft = prepare(*args)
+            together.wait(5)
+            return draft
+
+        monkeypatch.setattr(container.sessions, "prepare", meeting)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_of_two_bodies_with_one_event_id_at_once_the_refused_one_leaves_nothing(
+    settings: Settings,
+    container: Container,
+    rows: list[dict[str, Any]],
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
+    with build_container(settings) as other, ThreadPoolExecutor(2) as pool:
+        containers = (container, other if processes == 2 else container)
+        meet_once_prepared(monkeypatch, *dict.fromkeys(containers, None))
+        bodies = (with_rows(rows), with_rows(rows[:-1]))
+        work = [pool.submit(one.events.take, body) for one, body in zip(containers, bodies, strict=True)]
+        outcomes = [one.exception() or one.result() for one in work]
+    (refused,) = [one for one in outcomes if isinstance(one, EventIdReused)]
+    (taken,) = [one for one in outcomes if one is not refused]
+    [session] = database["sessions"].find()
+    assert session["_id"] == taken.session.id
+    assert [job["sessionIds"] for job in database["jobs"].find()] == [[session["_id"]]]
+    assert database["telemetry.files"].count_documents({}) == 1
+    assert database["laps.files"].count_documents({}) == 1
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_same_rows_in_two_events_at_once_are_one_session(
+    settings: Settings,
+    container: Container,
+    rows: list[dict[str, Any]],
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    processes: int,
+) -> None:
+    with build_container(settings) as other, ThreadPoolExecutor(2) as pool:
+        containers = (container, other if processes == 2 else container)
+        meet_once_prepared(monkeypatch, *dict.fromkeys(containers, None))
+        bodies = (with_rows(rows, "event-1"), with_rows(rows, "event-2"))
+        work = [pool.submit(one.events.take, body) for one, body in zip(containers, bodies, strict=True)]
+        taken = [one.result() for one in work]
+    [session] = database["sessions"].find()
+    assert [one.session.id for one in taken] == [session["_id"]] * 2
+    assert taken[0].jobs[0].id == taken[1].jobs[0].id
+    assert database["jobs"].count_documents({}) == 1
+    assert database["telemetry.files"].count_documents({}) == 1
+    assert database["laps.files"].count_documents({}) == 1
 
 
 def test_events_that_pile_up_are_learned_together_and_each_once(

@@ -33,7 +33,9 @@ def api_settings() -> Settings:
 
 @pytest.fixture(scope="session")
 def bare_api(api_settings: Settings) -> Flask:
-    container: Any = SimpleNamespace(settings=api_settings, platform=SimpleNamespace())
+    container: Any = SimpleNamespace(
+        settings=api_settings, platform=SimpleNamespace(), live=SimpleNamespace()
+    )
     return create_app(container=container)
 
 
@@ -47,6 +49,7 @@ def services(bare_api: Flask, api_settings: Settings) -> SimpleNamespace:
         "jobs",
         "training",
         "models",
+        "live",
         "experiments",
         "sharing",
         "analytics",
