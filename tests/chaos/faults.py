@@ -1,0 +1,196 @@
+"""Does to the platform what each kind of fault says, and proves that it happened."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+
+import psutil
+from pymongo.errors import PyMongoError
+
+from app.stores.job_status import EPOCH
+from app.stores.queue import QUEUE
+from tests.chaos.plan import Kind, PlannedFault
+from tests.chaos.target import LEASE_SECONDS, DidNotHappen, Target, wait_for
+
+AFTER_LEASE = 6.0  # seconds in which a sweep comes and another child takes the job over
+GONE_SECONDS = 10.0
+QUEUED_SECONDS = 15.0
+REPLACED_SECONDS = 90.0
+UNKNOWN_OUTCOME = {"code": 91, "errmsg": "chaos", "errorLabels": ["RetryableWriteError"]}
+Do = Callable[[Target, PlannedFault], float]
+
+
+def begin_and_end(target: Target, fault: PlannedFault) -> float:
+    """When it ended, on the monotonic clock; the platform should recover from then on.
+
+    Raises
+    ------
+    DidNotHappen
+    """
+    return DEEDS[fault.kind](target, fault)
+
+
+def _kill_program(name: str) -> Do:
+    """Kills its main process; its children are left to find out."""
+
+    def kill(target: Target, _fault: PlannedFault) -> float:
+        return _killed(target, name, [target.process(name)])
+
+    return kill
+
+
+def _kill_with_children(name: str) -> Do:
+    """Kills all of it at once, or as often the main process alone, whose children are then orphans."""
+
+    def kill(target: Target, fault: PlannedFault) -> float:
+        main = target.process(name)
+        children = main.children(recursive=True) if fault.choice < 0.5 else []
+        return _killed(target, name, [main, *children])
+
+    return kill
+
+
+def _kill_child_of(name: str) -> Do:
+    def kill(target: Target, fault: PlannedFault) -> float:
+        children = wait_for(target.process(name).children, GONE_SECONDS)
+        if not children:
+            raise DidNotHappen(f"{name} has no children")
+        return _ended([children[int(fault.choice * len(children))]])
+
+    return kill
+
+
+def _killed(target: Target, name: str, processes: list[psutil.Process]) -> float:
+    """Kills a program and waits until it runs again: the platform may not be asked before."""
+    ended = _ended(processes)
+    if not wait_for(
+        lambda: target.platform.endpoints()["pids"][name] not in (None, processes[0].pid), REPLACED_SECONDS
+    ):
+        raise DidNotHappen(f"{name} was not started again within {REPLACED_SECONDS} s")
+    return ended
+
+
+def _ended(processes: list[psutil.Process]) -> float:
+    for process in processes:
+        process.kill()
+    at = time.monotonic()
+    if psutil.wait_procs(processes, GONE_SECONDS)[1]:
+        raise DidNotHappen("it survived")
+    return at
+
+
+def _empty_redis(target: Target, _fault: PlannedFault) -> float:
+    _must(target.redis.dbsize() > 0, "Redis was empty before")
+    target.supervisor("stopProcess", "redis", True)
+    folder = target.platform.data_dir / "redis"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    target.supervisor("startProcess", "redis", False)
+    at = time.monotonic()
+    _must(wait_for(target.redis_answers, GONE_SECONDS), "Redis did not start")
+    return at
+
+
+def _flush_redis(target: Target, _fault: PlannedFault) -> float:
+    _must(target.redis.exists(EPOCH) > 0, "Redis was empty before")
+    target.redis.flushall()
+    return time.monotonic()
+
+
+def _run_twice(target: Target, _fault: PlannedFault) -> float:
+    """Stops the child that learns until its job was taken over, then lets it go on."""
+    job = target.running_job()
+    children = target.process("worker").children()
+    busy = max(children, key=_processor_seconds)
+    busy.suspend()
+    try:
+        over = wait_for(lambda: _attempts(target, job["_id"]) > job["attempts"], LEASE_SECONDS + AFTER_LEASE)
+    finally:
+        busy.resume()
+    at = time.monotonic()
+    _must(over, "the job was not taken over")
+    return at
+
+
+def _processor_seconds(process: psutil.Process, while_: float = 0.3) -> float:
+    """What it used in a while."""
+    before = process.cpu_times()
+    time.sleep(while_)
+    now = process.cpu_times()
+    return float(now.user + now.system - before.user - before.system)
+
+
+def _attempts(target: Target, job_id: str) -> int:
+    found = target.database["jobs"].find_one({"_id": job_id}, {"attempts": 1})
+    return int(found["attempts"]) if found else 0
+
+
+def _no_worker(target: Target, fault: PlannedFault) -> float:
+    """No worker until some messages wait, and some seconds more."""
+    target.supervisor("stopProcess", "worker", True)
+    try:
+        wait = wait_for(lambda: int(target.redis.llen(QUEUE)) > 1, QUEUED_SECONDS)
+        time.sleep(fault.seconds)
+    finally:
+        target.supervisor("startProcess", "worker", False)
+    _must(wait, "nothing was queued meanwhile")
+    return time.monotonic()
+
+
+def _drop_connections(target: Target, fault: PlannedFault) -> float:
+    """Closes connections about to commit or to write; or the commit is done and its outcome unknown."""
+    drop = {"closeConnection": True}
+    ways: list[dict[str, object]] = [
+        {"failCommands": ["commitTransaction"], **drop},
+        {"failCommands": ["insert", "update", "findAndModify"], **drop},
+        {"failCommands": ["commitTransaction"], "writeConcernError": UNKNOWN_OUTCOME},
+    ]
+    data = ways[int(fault.choice * len(ways))] | {"appName": "lapwise"}
+    before = _fail_point(target, {"times": 3 + int(fault.seconds)}, data)
+    time.sleep(fault.seconds)
+    after = _fail_point(target, "off", {})
+    _must(after > before, "nothing was committed meanwhile")
+    return time.monotonic()
+
+
+def _fail_point(target: Target, mode: object, data: Mapping[str, object]) -> int:
+    """Sets it; how often the one before was met, in all."""
+    try:
+        command = {"configureFailPoint": "failCommand", "mode": mode, "data": dict(data)}
+        return int(target.mongo.admin.command(command)["count"])
+    except PyMongoError as exc:
+        raise DidNotHappen(f"mongod has no fail point: {exc}") from exc
+
+
+def _full_disk(target: Target, fault: PlannedFault) -> float:
+    assert target.disk is not None  # else it is skipped
+    target.disk.fill()
+    try:
+        _must(target.disk.is_full(), "there was still room")
+        time.sleep(fault.seconds)
+    finally:
+        target.disk.free()
+    return time.monotonic()
+
+
+def _must(holds: object, otherwise: str) -> None:
+    if not holds:
+        raise DidNotHappen(otherwise)
+
+
+DEEDS: Mapping[Kind, Do] = {
+    Kind.KILL_WORKER_CHILD: _kill_child_of("worker"),
+    Kind.KILL_WORKER: _kill_with_children("worker"),
+    Kind.KILL_WEB_CHILD: _kill_child_of("web"),
+    Kind.KILL_WEB: _kill_program("web"),
+    Kind.KILL_BEAT: _kill_program("beat"),
+    Kind.KILL_COURIER: _kill_program("courier"),
+    Kind.KILL_REDIS: _kill_program("redis"),
+    Kind.KILL_MONGOD: _kill_program("mongod"),
+    Kind.EMPTY_REDIS: _empty_redis,
+    Kind.FLUSH_REDIS: _flush_redis,
+    Kind.RUN_TWICE: _run_twice,
+    Kind.NO_WORKER: _no_worker,
+    Kind.DROP_CONNECTIONS: _drop_connections,
+    Kind.FULL_DISK: _full_disk,
+}
