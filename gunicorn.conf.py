@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 from app.errors import LapwiseError
+from app.local.tether import end_with_parent
 from app.settings import LocalSettings, Settings
 
 _settings = LocalSettings.from_environment()
@@ -41,6 +43,11 @@ def on_starting(_server: Any) -> None:
     """Forgets the figures of former processes."""
     shutil.rmtree(_metrics, ignore_errors=True)
     _metrics.mkdir(parents=True)
+
+
+def post_fork(_server: Any, _worker: Any) -> None:
+    """A process whose master was killed would keep the port from the next one until it has noticed."""
+    end_with_parent(signal.SIGKILL)
 
 
 def post_worker_init(worker: Any) -> None:

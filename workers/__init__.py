@@ -1,6 +1,7 @@
 """The Celery app; `celery -A workers worker` and `celery -A workers beat` find it here."""
 
 import os
+import signal
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import heartbeat_sent, setup_logging, worker_init, worker_process_init
 
+from app.local.tether import end_with_parent
 from app.logs import configure
 from app.settings import Settings
 from app.stores import job_status
@@ -29,6 +31,12 @@ def _load_core(sender: Any, **_: object) -> None:
     """Before the fork, so that children share the memory; only workers that train need the learning core."""
     if not sender.hostname.startswith(COURIER):
         import_module("app.container")
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _end_with_main(**_: object) -> None:
+    """A child whose main process was killed gets no more work, and would wait for it for ever."""
+    end_with_parent(signal.SIGKILL)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

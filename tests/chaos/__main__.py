@@ -29,6 +29,7 @@ class Run:
     """One run of a plan on a platform."""
 
     def __init__(self, plan: Plan, target: Target, no_disk: str, report: Report, folder: Path) -> None:
+        self._began = time.monotonic()
         self._plan = plan
         self._target = target
         self._no_disk = no_disk
@@ -74,7 +75,7 @@ class Run:
             ended = faults.begin_and_end(self._target, fault)
         except DidNotHappen as exc:
             self._report.missed[fault.kind].append(str(exc))
-            click.echo(f"{number + 1:3} {fault.kind}: missed, {exc}")
+            self._say(f"{number + 1:3} {fault.kind}: missed, {exc}")
             ended = time.monotonic()
         else:
             self._report.happened[fault.kind] += 1
@@ -82,14 +83,17 @@ class Run:
         if at is None:
             raise click.ClickException(f"{fault.kind}: no answer for {GIVE_UP_SECONDS:.0f} s after it")
         self._report.recovered(fault.kind, max(0.0, at - ended))
-        click.echo(f"{number + 1:3} {fault.kind}: answers again after {max(0.0, at - ended):.1f} s")
+        self._say(f"{number + 1:3} {fault.kind}: answers again after {max(0.0, at - ended):.1f} s")
+
+    def _say(self, text: str) -> None:
+        click.echo(f"{time.monotonic() - self._began:4.0f} s  {text}")
 
     def _rest(self, ends: float) -> None:
         unfinished = {"status": {"$nin": verify.FINAL}}
         began = time.monotonic()
         jobs = self._target.database["jobs"]
         wait_for(lambda: jobs.find_one(unfinished) is None, max(1.0, ends - began))
-        click.echo(f"at rest after {time.monotonic() - began:.0f} s")
+        self._say(f"at rest after {time.monotonic() - began:.0f} s")
 
     def _verify(self) -> None:
         answered = [one for driver in self._drivers for one in driver.answered]
@@ -142,6 +146,8 @@ def main(sessions: int, fault_count: int, seed: int, only: tuple[str, ...], keep
             finally:
                 if keep:
                     target.copy_logs(keep)
+        for command in target.processes_left():
+            report.violation(f"a process was left behind: {command}")
         report.conclude()
         for line in report.lines():
             click.echo(line)

@@ -3,8 +3,10 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import psutil
+import pymongo
 from pymongo.errors import PyMongoError
 
 from app.stores.job_status import EPOCH
@@ -15,6 +17,7 @@ from tests.chaos.target import LEASE_SECONDS, DidNotHappen, Target, wait_for
 AFTER_LEASE = 6.0  # seconds in which a sweep comes and another child takes the job over
 GONE_SECONDS = 10.0
 QUEUED_SECONDS = 15.0
+REFUSED_SECONDS = 20.0
 REPLACED_SECONDS = 90.0
 UNKNOWN_OUTCOME = {"code": 91, "errmsg": "chaos", "errorLabels": ["RetryableWriteError"]}
 Do = Callable[[Target, PlannedFault], float]
@@ -44,6 +47,7 @@ def _kill_with_children(name: str) -> Do:
 
     def kill(target: Target, fault: PlannedFault) -> float:
         main = target.process(name)
+        target.running_job()
         children = main.children(recursive=True) if fault.choice < 0.5 else []
         return _killed(target, name, [main, *children])
 
@@ -52,12 +56,17 @@ def _kill_with_children(name: str) -> Do:
 
 def _kill_child_of(name: str) -> Do:
     def kill(target: Target, fault: PlannedFault) -> float:
-        children = wait_for(target.process(name).children, GONE_SECONDS)
-        if not children:
-            raise DidNotHappen(f"{name} has no children")
+        children = _children(target, name)
         return _ended([children[int(fault.choice * len(children))]])
 
     return kill
+
+
+def _children(target: Target, name: str) -> list[psutil.Process]:
+    children: list[psutil.Process] | None = wait_for(target.process(name).children, GONE_SECONDS)
+    if children is None:
+        raise DidNotHappen(f"{name} has no children")
+    return children
 
 
 def _killed(target: Target, name: str, processes: list[psutil.Process]) -> float:
@@ -99,8 +108,8 @@ def _flush_redis(target: Target, _fault: PlannedFault) -> float:
 
 def _run_twice(target: Target, _fault: PlannedFault) -> float:
     """Stops the child that learns until its job was taken over, then lets it go on."""
+    children = _children(target, "worker")
     job = target.running_job()
-    children = target.process("worker").children()
     busy = max(children, key=_processor_seconds)
     busy.suspend()
     try:
@@ -163,14 +172,32 @@ def _fail_point(target: Target, mode: object, data: Mapping[str, object]) -> int
 
 
 def _full_disk(target: Target, fault: PlannedFault) -> float:
+    """No room for anything, until MongoDB or Redis has been refused some, and a while longer."""
     assert target.disk is not None  # else it is skipped
     target.disk.fill()
     try:
         _must(target.disk.is_full(), "there was still room")
-        time.sleep(fault.seconds)
+        refused = wait_for(lambda: _redis_refused(target) or _mongod_refused(target), REFUSED_SECONDS)
+        time.sleep(2 * fault.seconds)
     finally:
         target.disk.free()
+    _must(refused, "neither MongoDB nor Redis noticed")
     return time.monotonic()
+
+
+def _redis_refused(target: Target) -> bool:
+    info: dict[str, Any] = target.redis.info("persistence")
+    return bool(info["aof_last_write_status"] != "ok")
+
+
+def _mongod_refused(target: Target) -> bool:
+    """Has it write now what it else writes once a minute."""
+    try:
+        with pymongo.timeout(2.0):
+            target.mongo.admin.command("fsync")
+    except PyMongoError:
+        return True
+    return False
 
 
 def _must(holds: object, otherwise: str) -> None:

@@ -10,7 +10,6 @@ from learning.simulator import TRACKS
 DRIVERS = 6
 LAPS = (4, 8)  # of a session, at least and at most
 LONG_LAPS = 400  # of a session that is to be caught while it is learned
-LONG_ONE_IN = 12
 
 
 class Way(StrEnum):
@@ -39,6 +38,13 @@ class Kind(StrEnum):
     NO_WORKER = "the queue filled while no worker runs"
     DROP_CONNECTIONS = "connections dropped in mid-transaction"
     FULL_DISK = "the data directory's disk full"
+
+
+IN_TRAINING = (
+    Kind.RUN_TWICE,
+    Kind.KILL_WORKER,
+    Kind.KILL_WORKER_CHILD,
+)  # they come while a long session is learned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,23 +78,31 @@ class Plan:
 
     def sessions_until(self, fault: int) -> int:
         """How many sessions may have been sent when fault number `fault` (from 0) is under way."""
-        return -(-len(self.sessions) * (fault + 1) // max(1, len(self.faults)))
+        return _sessions_until(fault, len(self.sessions), len(self.faults))
 
 
 def make_plan(seed: int, sessions: int, faults: int, kinds: Sequence[Kind] = tuple(Kind)) -> Plan:
     """The plan of a seed; each of the kinds comes about equally often, in random order."""
     random = Random(seed)
     rounds = -(-faults // len(kinds))
-    drawn = [kind for _ in range(rounds) for kind in random.sample(kinds, len(kinds))]
+    drawn = [kind for _ in range(rounds) for kind in random.sample(kinds, len(kinds))][:faults]
+    long = {
+        _sessions_until(number, sessions, faults) - 1
+        for number, kind in enumerate(drawn)
+        if kind in IN_TRAINING
+    }
     return Plan(
         seed=seed,
-        sessions=tuple(_session(random, number) for number in range(sessions)),
-        faults=tuple(_fault(random, kind) for kind in drawn[:faults]),
+        sessions=tuple(_session(random, number, number in long) for number in range(sessions)),
+        faults=tuple(_fault(random, kind) for kind in drawn),
     )
 
 
-def _session(random: Random, number: int) -> PlannedSession:
-    is_long = random.randrange(LONG_ONE_IN) == 0
+def _sessions_until(fault: int, sessions: int, faults: int) -> int:
+    return -(-sessions * (fault + 1) // faults)
+
+
+def _session(random: Random, number: int, is_long: bool) -> PlannedSession:
     return PlannedSession(
         number=number,
         driver=random.randrange(DRIVERS),

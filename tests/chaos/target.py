@@ -7,11 +7,12 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from xmlrpc.client import ServerProxy
 
+import click
 import httpx
 import psutil
 from redis import Redis
@@ -63,6 +64,15 @@ class Target:
     def copy_logs(self, folder: Path) -> None:
         shutil.copytree(self.platform.data_dir / "logs", folder, dirs_exist_ok=True)
         shutil.copy(self.platform.data_dir / "up.log", folder)
+
+    def processes_left(self) -> list[str]:
+        """Commands of the processes that still work in the data directory once the platform was stopped."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("LAPWISE_DATA_DIR") == str(self.platform.data_dir):
+                    found.append(" ".join(process.cmdline()))
+        return found
 
     def _connect(self) -> None:
         """To its servers, past the platform."""
@@ -129,6 +139,8 @@ class Target:
 
     def all_run(self) -> bool:
         """Whether every program is there, as those that watch over them say."""
+        if not self.platform.is_running:
+            raise click.ClickException(f"the platform has ended:\n{self.platform.output[-3000:]}")
         pids = self.platform.endpoints()["pids"]
         return all(pids[name] and psutil.pid_exists(pids[name]) for name in PROGRAMS)
 
