@@ -109,6 +109,7 @@ class Run:
         self._report.count("versions verified", self._target.database["aimodels"].count_documents({}))
         again = self._target.database["jobs"].count_documents({"attempts": {"$gt": 1}})
         self._report.count("jobs that took several attempts", again)
+        self._report.count("tasks that found their job taken over", self._target.log.count("job_taken_over"))
 
 
 @contextmanager

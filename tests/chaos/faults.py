@@ -9,12 +9,14 @@ import psutil
 import pymongo
 from pymongo.errors import PyMongoError
 
+from app.mongo import Document
+from app.services.attempts import RENEW_SECONDS
 from app.stores.job_status import EPOCH
 from app.stores.queue import QUEUE
 from tests.chaos.plan import Kind, PlannedFault
 from tests.chaos.target import LEASE_SECONDS, DidNotHappen, Target, wait_for
 
-AFTER_LEASE = 6.0  # seconds in which a sweep comes and another child takes the job over
+TAKEN_OVER_SECONDS = LEASE_SECONDS + 15.0  # a sweep comes, and another child is free
 GONE_SECONDS = 10.0
 QUEUED_SECONDS = 15.0
 REFUSED_SECONDS = 20.0
@@ -107,31 +109,40 @@ def _flush_redis(target: Target, _fault: PlannedFault) -> float:
 
 
 def _run_twice(target: Target, _fault: PlannedFault) -> float:
-    """Stops the child that learns until its job was taken over, then lets it go on."""
+    """Stops the children until the job of one was taken over, then lets that one go on."""
     children = _children(target, "worker")
     job = target.running_job()
-    busy = max(children, key=_processor_seconds)
-    busy.suspend()
+    for child in children:
+        child.suspend()
     try:
-        over = wait_for(lambda: _attempts(target, job["_id"]) > job["attempts"], LEASE_SECONDS + AFTER_LEASE)
+        learner = next((child for child in children if _gives_signs_of_life(target, job["_id"], child)), None)
+        _must(learner, "the job had ended when its process was found")
+        for child in children:
+            if child != learner:
+                child.resume()
+        over = wait_for(lambda: _job(target, job["_id"])["attempts"] > job["attempts"], TAKEN_OVER_SECONDS)
     finally:
-        busy.resume()
+        for child in children:
+            child.resume()
     at = time.monotonic()
     _must(over, "the job was not taken over")
     return at
 
 
-def _processor_seconds(process: psutil.Process, while_: float = 0.3) -> float:
-    """What it used in a while."""
-    before = process.cpu_times()
-    time.sleep(while_)
-    now = process.cpu_times()
-    return float(now.user + now.system - before.user - before.system)
+def _gives_signs_of_life(target: Target, job_id: str, child: psutil.Process) -> bool:
+    """Whether a job that stands still goes on while one of the stopped processes does."""
+    before = _job(target, job_id)
+    child.resume()
+    time.sleep(1.2 * RENEW_SECONDS)
+    child.suspend()
+    time.sleep(0.1)  # a write may be under way
+    now = _job(target, job_id)
+    return bool(now["status"] == "running" and now["leaseUntil"] > before["leaseUntil"])
 
 
-def _attempts(target: Target, job_id: str) -> int:
-    found = target.database["jobs"].find_one({"_id": job_id}, {"attempts": 1})
-    return int(found["attempts"]) if found else 0
+def _job(target: Target, job_id: str) -> Document:
+    found: Document = target.database["jobs"].find_one({"_id": job_id})
+    return found
 
 
 def _no_worker(target: Target, fault: PlannedFault) -> float:

@@ -9,7 +9,7 @@ from learning.simulator import TRACKS
 
 DRIVERS = 6
 LAPS = (4, 8)  # of a session, at least and at most
-LONG_LAPS = 400  # of a session that is to be caught while it is learned
+LONG_LAPS = 600  # of a session that is to be caught while it is learned
 
 
 class Way(StrEnum):

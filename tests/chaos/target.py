@@ -120,7 +120,7 @@ class Target:
         wanted = {
             "status": "running",
             "progress.done": {"$gt": 0},
-            "$expr": {"$gt": [{"$subtract": ["$progress.total", "$progress.done"]}, 100]},
+            "$expr": {"$gt": [{"$subtract": ["$progress.total", "$progress.done"]}, 150]},
         }
         found: Document | None = wait_for(lambda: self.database["jobs"].find_one(wanted), seconds)
         if found is None:
@@ -148,9 +148,8 @@ class Target:
         """When it answered first of several times in a row, every program running; None if it never did."""
         end, since, times = time.monotonic() + seconds, 0.0, 0
         while time.monotonic() < end:
-            asked = time.monotonic()
             if self.all_run() and self.answers(client):
-                since = since if times else asked
+                since = since if times else time.monotonic()
                 times += 1
                 if times == STEADY:
                     return since
