@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from gunicorn.glogging import Logger
 
 from app.errors import LapwiseError
+from app.local.tether import end_with_parent
 from app.logs import configure
 from app.settings import LocalSettings, Settings
 
@@ -61,7 +63,11 @@ def on_starting(_server: Any) -> None:
 
 
 def post_fork(_server: Any, _worker: Any) -> None:
-    """After a reload (SIGHUP) a worker loads the release that is on disk now, nothing of the former one."""
+    """A process whose master was killed would keep the port from the next one until it has noticed.
+
+    After a reload (SIGHUP) it loads the release that is on disk now, nothing of the former one.
+    """
+    end_with_parent(signal.SIGKILL)
     for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
         del sys.modules[name]
 

@@ -20,6 +20,7 @@ from pymongo.errors import (
     ExecutionTimeout,
     NetworkTimeout,
     NotPrimaryError,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WTimeoutError,
@@ -50,6 +51,8 @@ _GONE = (
     ServerSelectionTimeoutError,
     WTimeoutError,
 )
+_OUT_OF_DISK_SPACE = 14031
+_PASSING_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 
 def connect(url: str) -> Client:
@@ -78,6 +81,15 @@ def errors_translated(tx: ClientSession | None = None) -> Iterator[None]:
         if tx is not None:
             raise
         raise Unavailable("MongoDB is not answering", dependency="mongo") from exc
+    except OperationFailure as exc:
+        if tx is not None or not _is_passing(exc):
+            raise
+        raise Unavailable("MongoDB cannot do it at this moment", dependency="mongo") from exc
+
+
+def _is_passing(error: OperationFailure) -> bool:
+    """Whether it may work later: a transaction that found no end in its time, or a disk without room."""
+    return error.code == _OUT_OF_DISK_SPACE or any(map(error.has_error_label, _PASSING_LABELS))
 
 
 def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:

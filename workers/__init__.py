@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import time
 from functools import cache
 from importlib import import_module
@@ -21,6 +22,7 @@ from celery.signals import (
 )
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from app.local.tether import end_with_parent
 from app.logs import configure
 from app.settings import Settings
 from app.stores import job_status
@@ -59,6 +61,12 @@ def _load_core(sender: Any, **_: object) -> None:
     """Before the fork, so that children share the memory; only workers that train need the learning core."""
     if not sender.hostname.startswith(COURIER):
         import_module("app.container")
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _end_with_main(**_: object) -> None:
+    """A child whose main process was killed gets no more work, and would wait for it for ever."""
+    end_with_parent(signal.SIGKILL)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -58,6 +58,10 @@ class ChildPlatform:
         found: dict[str, Any] = json.loads((self.data_dir / "endpoints.json").read_text())
         return found
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Returns once the platform is ready.
 

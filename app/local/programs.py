@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]  # where gunicorn.conf.py and celery_config.py 
 LOG_BYTES = "10MB"
 LOG_BACKUPS = 3
 STEADY_SECONDS = 5  # a program that ends sooner is held back, a second longer each time
-START_RETRIES = 10
+START_RETRIES = 6  # then `up` begins anew, so that whatever may start again does so soon
 SERVERS = ("mongod", "redis")
 _COMMENT = re.compile(r"\s[;#]")
 

@@ -55,7 +55,7 @@ class Supervisor:
 
     def start(self, environment: Mapping[str, str], lock: int) -> None:
         """Starts it with the servers; `lock` is a descriptor it keeps open as long as it lives."""
-        command = [sys.executable, "-m", "supervisor.supervisord", "-n", "-s", "-c", str(self._config)]
+        command = [sys.executable, "-m", "app.local.supervisord", "-n", "-s", "-c", str(self._config)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 tethered(command),

@@ -13,9 +13,14 @@ import sys
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
-def main() -> None:
+def end_with_parent(how: signal.Signals) -> None:
+    """A signal comes when the parent of this process ends; its own children do not inherit that."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
+
+
+def main() -> None:
+    end_with_parent(signal.SIGTERM)
     os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  # the command is the caller's own
 
 

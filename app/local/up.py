@@ -4,6 +4,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -56,7 +57,7 @@ def up(settings: LocalSettings, environment: Mapping[str, str], say: Callable[[s
         only_run(folder / "run", signals.pause) as lock,
         TemporaryDirectory(prefix="lapwise-") as sockets,
     ):
-        run = _Run(settings, folder, Path(sockets) / "supervisor", signals, say)
+        run = _Run(settings, folder, Path(sockets) / "supervisor", signals, _tolerant(say))
         try:
             run.start(environment, lock)
             run.follow()
@@ -113,6 +114,7 @@ class _Run:
         self._states: dict[str, ProgramState] = {}
         self._spawns: Counter[str] = Counter()
         self._is_ready = False
+        self._published: dict[str, int | None] = {}
         config = folder / "run" / "supervisord.conf"
         self._supervisor = Supervisor(config, socket, folder / "logs" / "supervisord-start.log")
         self._config = config
@@ -186,11 +188,19 @@ class _Run:
                 self._tell(was, now)
             if now.spawned and (was is None or was.spawned != now.spawned):
                 self._spawns[name] += 1
-            is_hopeless = not self._is_ready and self._spawns[name] >= ATTEMPTS and not now.pid
-            if now.gave_up or is_hopeless:
+            is_hopeless = now.gave_up or (self._spawns[name] >= ATTEMPTS and not now.pid)
+            if is_hopeless and not self._is_ready:
                 raise StartFailed(f"{name} does not stay up; {self._log_end(name)}")
-        if self._is_ready and _pids(before) != _pids(self._states):
+            if now.gave_up:
+                self._start_again(name)
+        if self._is_ready and _pids(self._states) != self._published:
             self._publish()
+
+    def _start_again(self, name: str) -> None:
+        """What once was ready is tried for ever: it may lack room on the disk, which somebody will make."""
+        self._say(f"{name} does not stay up, trying on; {self._log_end(name)}")
+        with suppress(StartFailed):  # this will be seen at the next look
+            self._supervisor.run([name])
 
     def _tell(self, was: ProgramState, now: ProgramState) -> None:
         if was.pid and now.pid != was.pid:
@@ -204,14 +214,28 @@ class _Run:
         return "\n".join([f"{log} ends:", *(line for line in lines[-LOG_LINES:] if line.strip())])
 
     def _publish(self) -> None:
+        """Writes the endpoints; where there is no room, again at the next look."""
+        pids = _pids(self._states)
         endpoints = {
             "api": _url(self._ports.web),
             "flower": _url(self._ports.flower),
             "mongo": without_credentials(self._environment["LAPWISE_MONGO_URL"]),
             "redis": without_credentials(self._environment["LAPWISE_REDIS_URL"]),
-            "pids": {name: _pids(self._states).get(name) for name in ALL_PROGRAMS},
+            "pids": {name: pids.get(name) for name in ALL_PROGRAMS},
         }
-        write_private(self._folder / "endpoints.json", endpoints)
+        with suppress(OSError):
+            write_private(self._folder / "endpoints.json", endpoints)
+            self._published = pids
+
+
+def _tolerant(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says what can be said: output that goes to a full disk, or to nobody, must not end the platform."""
+
+    def tell(line: str) -> None:
+        with suppress(OSError):
+            say(line)
+
+    return tell
 
 
 def _ports(settings: LocalSettings) -> Ports:

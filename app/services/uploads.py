@@ -22,7 +22,7 @@ from app.stores.uploads import Upload, UploadStore
 MAX_CHUNKS = 10_000
 MAX_STORED_BYTES = 15 * 1024 * 1024  # one chunk, compressed: a MongoDB document holds 16 MB
 ZSTD_LEVEL = 3
-COMPLETED_SECONDS = 50.0  # how long a repeat waits for the first call's answer
+COMPLETED_SECONDS = 25.0  # how long a repeat waits for the first call's answer
 COMPLETED_INTERVAL = 0.2
 
 

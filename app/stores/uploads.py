@@ -1,16 +1,18 @@
 """Keeps uploads that arrive in chunks, in MongoDB, so that they outlive a restart of the API."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from threading import Event, Thread
 from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from app.domain import UploadStart, new_id, utc_now
-from app.errors import UploadFinished, UploadNotFound
+from app.errors import Unavailable, UploadFinished, UploadNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 
 
@@ -31,7 +33,7 @@ class Upload:
     created_at: datetime
 
 
-COMPLETING = timedelta(minutes=5)  # after it a call that never came back no longer keeps others out
+COMPLETING = timedelta(seconds=15)  # without a sign of life, then a call no longer keeps others out
 
 
 class UploadStore:
@@ -83,16 +85,27 @@ class UploadStore:
     @contextmanager
     def completing(self, upload: Upload) -> Iterator[bool]:
         """Whether this call may complete the upload; within it no other may, nor can chunks change."""
-        until = utc_now() + COMPLETING
+        ours = {"_id": upload.id, "completingBy": secrets.token_hex(16)}
         with errors_translated():
-            claimed = self._uploads.update_one(_open(upload.id), {"$set": {"completingUntil": until}})
+            claimed = self._uploads.update_one(_open(upload.id), {"$set": ours | _for_a_while()})
+        if not claimed.matched_count:
+            yield False
+            return
+        is_over = Event()
+        keeper = Thread(target=self._keep, args=(ours, is_over), daemon=True)
+        keeper.start()
         try:
-            yield claimed.matched_count == 1
+            yield True
         finally:
-            if claimed.matched_count:
-                with errors_translated():
-                    ours = {"_id": upload.id, "completingUntil": until}
-                    self._uploads.update_one(ours, {"$set": {"completingUntil": None}})
+            is_over.set()
+            keeper.join()
+            with suppress(Unavailable), errors_translated():  # then it ends by itself
+                self._uploads.update_one(ours, {"$set": {"completingUntil": None}})
+
+    def _keep(self, claim: Document, is_over: Event) -> None:
+        while not is_over.wait(COMPLETING.total_seconds() / 3):
+            with suppress(Unavailable), errors_translated():
+                self._uploads.update_one(claim, {"$set": _for_a_while()})
 
     def chunk_sizes(self, upload: Upload) -> dict[int, int]:
         """The size before compression of each chunk that is there, by index."""
@@ -142,6 +155,10 @@ class UploadStore:
 
 def _open(upload_id: str) -> Document:
     return {"_id": upload_id, "sessionId": None, "$or": _nobody_completes()}
+
+
+def _for_a_while() -> Document:
+    return {"completingUntil": utc_now() + COMPLETING}
 
 
 def _nobody_completes() -> list[Document]:

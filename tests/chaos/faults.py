@@ -1,0 +1,234 @@
+"""Does to the platform what each kind of fault says, and proves that it happened."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psutil
+import pymongo
+from pymongo.errors import PyMongoError
+
+from app.mongo import Document
+from app.services.attempts import RENEW_SECONDS
+from app.stores.job_status import EPOCH
+from app.stores.queue import QUEUE
+from tests.chaos.plan import Kind, PlannedFault
+from tests.chaos.target import LEASE_SECONDS, DidNotHappen, Target, wait_for
+
+TAKEN_OVER_SECONDS = LEASE_SECONDS + 15.0  # a sweep comes, and another child is free
+GONE_SECONDS = 10.0
+QUEUED_SECONDS = 15.0
+REFUSED_SECONDS = 20.0
+REPLACED_SECONDS = 90.0
+UNKNOWN_OUTCOME = {"code": 91, "errmsg": "chaos", "errorLabels": ["RetryableWriteError"]}
+Do = Callable[[Target, PlannedFault], float]
+
+
+def begin_and_end(target: Target, fault: PlannedFault) -> float:
+    """When it ended, on the monotonic clock; the platform should recover from then on.
+
+    Raises
+    ------
+    DidNotHappen
+    """
+    return DEEDS[fault.kind](target, fault)
+
+
+def _kill_program(name: str) -> Do:
+    """Kills its main process; its children are left to find out."""
+
+    def kill(target: Target, _fault: PlannedFault) -> float:
+        return _killed(target, name, [target.process(name)])
+
+    return kill
+
+
+def _kill_with_children(name: str) -> Do:
+    """Kills all of it at once, or as often the main process alone, whose children are then orphans."""
+
+    def kill(target: Target, fault: PlannedFault) -> float:
+        main = target.process(name)
+        target.running_job()
+        children = main.children(recursive=True) if fault.choice < 0.5 else []
+        return _killed(target, name, [main, *children])
+
+    return kill
+
+
+def _kill_child_of(name: str) -> Do:
+    def kill(target: Target, fault: PlannedFault) -> float:
+        children = _children(target, name)
+        return _ended([children[int(fault.choice * len(children))]])
+
+    return kill
+
+
+def _children(target: Target, name: str) -> list[psutil.Process]:
+    children: list[psutil.Process] | None = wait_for(target.process(name).children, GONE_SECONDS)
+    if children is None:
+        raise DidNotHappen(f"{name} has no children")
+    return children
+
+
+def _killed(target: Target, name: str, processes: list[psutil.Process]) -> float:
+    """Kills a program and waits until it runs again: the platform may not be asked before."""
+    ended = _ended(processes)
+    if not wait_for(
+        lambda: target.platform.endpoints()["pids"][name] not in (None, processes[0].pid), REPLACED_SECONDS
+    ):
+        raise DidNotHappen(f"{name} was not started again within {REPLACED_SECONDS} s")
+    return ended
+
+
+def _ended(processes: list[psutil.Process]) -> float:
+    for process in processes:
+        process.kill()
+    at = time.monotonic()
+    if psutil.wait_procs(processes, GONE_SECONDS)[1]:
+        raise DidNotHappen("it survived")
+    return at
+
+
+def _empty_redis(target: Target, _fault: PlannedFault) -> float:
+    _must(target.redis.dbsize() > 0, "Redis was empty before")
+    target.supervisor("stopProcess", "redis", True)
+    folder = target.platform.data_dir / "redis"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    target.supervisor("startProcess", "redis", False)
+    at = time.monotonic()
+    _must(wait_for(target.redis_answers, GONE_SECONDS), "Redis did not start")
+    return at
+
+
+def _flush_redis(target: Target, _fault: PlannedFault) -> float:
+    _must(target.redis.exists(EPOCH) > 0, "Redis was empty before")
+    target.redis.flushall()
+    return time.monotonic()
+
+
+def _run_twice(target: Target, _fault: PlannedFault) -> float:
+    """Stops the children until the job of one was taken over, then lets that one go on."""
+    children = _children(target, "worker")
+    job = target.running_job()
+    for child in children:
+        child.suspend()
+    try:
+        learner = next((child for child in children if _gives_signs_of_life(target, job["_id"], child)), None)
+        _must(learner, "the job had ended when its process was found")
+        for child in children:
+            if child != learner:
+                child.resume()
+        over = wait_for(lambda: _job(target, job["_id"])["attempts"] > job["attempts"], TAKEN_OVER_SECONDS)
+    finally:
+        for child in children:
+            child.resume()
+    at = time.monotonic()
+    _must(over, "the job was not taken over")
+    return at
+
+
+def _gives_signs_of_life(target: Target, job_id: str, child: psutil.Process) -> bool:
+    """Whether a job that stands still goes on while one of the stopped processes does."""
+    before = _job(target, job_id)
+    child.resume()
+    time.sleep(1.2 * RENEW_SECONDS)
+    child.suspend()
+    time.sleep(0.1)  # a write may be under way
+    now = _job(target, job_id)
+    return bool(now["status"] == "running" and now["leaseUntil"] > before["leaseUntil"])
+
+
+def _job(target: Target, job_id: str) -> Document:
+    found: Document = target.database["jobs"].find_one({"_id": job_id})
+    return found
+
+
+def _no_worker(target: Target, fault: PlannedFault) -> float:
+    """No worker until some messages wait, and some seconds more."""
+    target.supervisor("stopProcess", "worker", True)
+    try:
+        wait = wait_for(lambda: int(target.redis.llen(QUEUE)) > 1, QUEUED_SECONDS)
+        time.sleep(fault.seconds)
+    finally:
+        target.supervisor("startProcess", "worker", False)
+    _must(wait, "nothing was queued meanwhile")
+    return time.monotonic()
+
+
+def _drop_connections(target: Target, fault: PlannedFault) -> float:
+    """Closes connections about to commit or to write; or the commit is done and its outcome unknown."""
+    drop = {"closeConnection": True}
+    ways: list[dict[str, object]] = [
+        {"failCommands": ["commitTransaction"], **drop},
+        {"failCommands": ["insert", "update", "findAndModify"], **drop},
+        {"failCommands": ["commitTransaction"], "writeConcernError": UNKNOWN_OUTCOME},
+    ]
+    data = ways[int(fault.choice * len(ways))] | {"appName": "lapwise"}
+    before = _fail_point(target, {"times": 3 + int(fault.seconds)}, data)
+    time.sleep(fault.seconds)
+    after = _fail_point(target, "off", {})
+    _must(after > before, "nothing was committed meanwhile")
+    return time.monotonic()
+
+
+def _fail_point(target: Target, mode: object, data: Mapping[str, object]) -> int:
+    """Sets it; how often the one before was met, in all."""
+    try:
+        command = {"configureFailPoint": "failCommand", "mode": mode, "data": dict(data)}
+        return int(target.mongo.admin.command(command)["count"])
+    except PyMongoError as exc:
+        raise DidNotHappen(f"mongod has no fail point: {exc}") from exc
+
+
+def _full_disk(target: Target, fault: PlannedFault) -> float:
+    """No room for anything, until MongoDB or Redis has been refused some, and a while longer."""
+    assert target.disk is not None  # else it is skipped
+    target.disk.fill()
+    try:
+        _must(target.disk.is_full(), "there was still room")
+        refused = wait_for(lambda: _redis_refused(target) or _mongod_refused(target), REFUSED_SECONDS)
+        time.sleep(2 * fault.seconds)
+    finally:
+        target.disk.free()
+    _must(refused, "neither MongoDB nor Redis noticed")
+    return time.monotonic()
+
+
+def _redis_refused(target: Target) -> bool:
+    info: dict[str, Any] = target.redis.info("persistence")
+    return bool(info["aof_last_write_status"] != "ok")
+
+
+def _mongod_refused(target: Target) -> bool:
+    """Has it write now what it else writes once a minute."""
+    try:
+        with pymongo.timeout(2.0):
+            target.mongo.admin.command("fsync")
+    except PyMongoError:
+        return True
+    return False
+
+
+def _must(holds: object, otherwise: str) -> None:
+    if not holds:
+        raise DidNotHappen(otherwise)
+
+
+DEEDS: Mapping[Kind, Do] = {
+    Kind.KILL_WORKER_CHILD: _kill_child_of("worker"),
+    Kind.KILL_WORKER: _kill_with_children("worker"),
+    Kind.KILL_WEB_CHILD: _kill_child_of("web"),
+    Kind.KILL_WEB: _kill_program("web"),
+    Kind.KILL_BEAT: _kill_program("beat"),
+    Kind.KILL_COURIER: _kill_program("courier"),
+    Kind.KILL_REDIS: _kill_program("redis"),
+    Kind.KILL_MONGOD: _kill_program("mongod"),
+    Kind.EMPTY_REDIS: _empty_redis,
+    Kind.FLUSH_REDIS: _flush_redis,
+    Kind.RUN_TWICE: _run_twice,
+    Kind.NO_WORKER: _no_worker,
+    Kind.DROP_CONNECTIONS: _drop_connections,
+    Kind.FULL_DISK: _full_disk,
+}
