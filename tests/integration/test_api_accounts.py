@@ -56,7 +56,7 @@ def accounts(database: Database[Found], redis: "Redis", settings: Settings, remo
 @pytest.fixture
 def client(accounts: Accounts, settings: Settings) -> FlaskClient:
     settings = replace(settings, login_rate_limit="1000 per minute")
-    container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None)
+    container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None, live=None)
     return create_app(container=container).test_client()
 
 
@@ -267,7 +267,7 @@ def test_without_redis_drivers_are_known_all_the_same_and_limits_hold_in_each_pr
         guesses = Guesses(RedisStorage(settings.redis_url, nothing.connection_pool, "lapwise:guess"))
         revocations = Revocations(nothing, Changes(nothing, lambda: nothing), 900)
         accounts = Accounts(Users(database), TokenFamilies(database), revocations, guesses, settings)
-        container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None)
+        container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None, live=None)
         client = create_app(container=container).test_client()
         started = time.monotonic()
         assert client.post("/auth/register", json=LOGIN).status_code == 201
@@ -283,7 +283,7 @@ def test_without_redis_drivers_are_known_all_the_same_and_limits_hold_in_each_pr
 
 
 def test_limits_are_counted_in_redis_again_when_it_is_back(settings: Settings, redis: "Redis") -> None:
-    container: Any = SimpleNamespace(settings=settings, accounts=None, platform=None)
+    container: Any = SimpleNamespace(settings=settings, accounts=None, platform=None, live=None)
     app = create_app(container=container)
     [limiter] = app.extensions["limiter"]
     limiter._storage_dead = True  # as it sets it itself when Redis does not answer

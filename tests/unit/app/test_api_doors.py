@@ -23,6 +23,7 @@ def doors(api_settings: Settings) -> Doors:
     def made(**changes: Any) -> FlaskClient:
         parts = {
             "platform": SimpleNamespace(job_counts=lambda: {}),
+            "live": None,
             "accounts": SimpleNamespace(is_revoked=lambda _family: True),
         }
         container: Any = SimpleNamespace(settings=replace(api_settings, **changes), **parts)

@@ -240,7 +240,9 @@ def test_json_that_nests_too_deeply_or_has_too_many_parts_is_refused(text: bytes
 
 def test_a_body_without_rows_is_small_whatever_rows_may_take(api_settings: Settings) -> None:
     generous = replace(api_settings, max_json_bytes=32 << 20)
-    client = create_app(container=cast(Any, SimpleNamespace(settings=generous, platform=None))).test_client()
+    client = create_app(
+        container=cast(Any, SimpleNamespace(settings=generous, platform=None, live=None))
+    ).test_client()
     body = b'{"email": "' + b"a" * SMALL_BODY + b'"}'
     assert client.post("/auth/login", data=body, content_type="application/json").status_code == 413
 

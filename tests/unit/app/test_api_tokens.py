@@ -146,7 +146,7 @@ def with_keys(settings: Settings, new: str, *old: str) -> Flask:
         is_revoked=lambda _family: False, get=lambda _id: None, logout=lambda _family: None
     )
     settings = replace(settings, secret_key=new, secret_key_old=", ".join(old))
-    container: Any = SimpleNamespace(settings=settings, platform=None, accounts=accounts)
+    container: Any = SimpleNamespace(settings=settings, platform=None, live=None, accounts=accounts)
     return create_app(container=container)
 
 

@@ -18,13 +18,14 @@ from app.errors import ArtifactRefused
 from learning.lap_time import LapTimeModel
 from learning.zoo import create_model
 from models_store.codec import _unpickled
+from models_store.formats import CURRENT
 from models_store.program import check_program
 from tests.unit.models_store.hostile import ATTACKS, LIMIT, pickled
 
 MEMORY = 8 << 20  # bytes: twice the limit, for the pickle itself is there too
 ROOT = Path(__file__).parents[3]
 MODEL = pickle.dumps(create_model("lap_time_prediction"), 5)
-LOADED = pickle.dumps(_unpickled(MODEL, LIMIT), 5)
+LOADED = pickle.dumps(_unpickled(MODEL, LIMIT, CURRENT), 5)
 
 
 @pytest.fixture(scope="module")
@@ -58,16 +59,16 @@ def test_a_hostile_pickle_is_refused_without_taking_memory(
 def test_what_a_pickle_tried_to_change_is_as_it_was(attack: str) -> None:
     before = dict(vars(LapTimeModel)), dict(vars(Counter))
     with pytest.raises(ArtifactRefused):
-        _unpickled(ATTACKS[attack], LIMIT)
+        _unpickled(ATTACKS[attack], LIMIT, CURRENT)
     assert (dict(vars(LapTimeModel)), dict(vars(Counter))) == before
-    assert pickle.dumps(_unpickled(MODEL, LIMIT), 5) == LOADED
+    assert pickle.dumps(_unpickled(MODEL, LIMIT, CURRENT), 5) == LOADED
 
 
 def test_a_billion_laughs_stay_few_in_memory() -> None:
     laughs = (
         b"](N" + b"N" * 9 + b"e\x94" + b"".join(b"](" + b"h%c" % level * 10 + b"e\x94" for level in range(30))
     )
-    loaded = _unpickled(pickled(laughs), LIMIT)
+    loaded = _unpickled(pickled(laughs), LIMIT, CURRENT)
     assert len(loaded) == 10
     assert loaded[0] is loaded[9]
 
@@ -80,7 +81,7 @@ def test_arrays_come_back_as_they_were_written() -> None:
         np.array([True, False]),
         np.zeros((0, 3), np.uint8),
     ]
-    for written, loaded in zip(arrays, _unpickled(pickle.dumps(arrays, 5), LIMIT), strict=True):
+    for written, loaded in zip(arrays, _unpickled(pickle.dumps(arrays, 5), LIMIT, CURRENT), strict=True):
         np.testing.assert_array_equal(loaded, written)
         assert (loaded.dtype, loaded.flags.writeable) == (written.dtype, written.flags.writeable)
 
@@ -101,15 +102,15 @@ def test_a_pickle_altered_anywhere_is_refused_or_harmless(data: st.DataObject) -
     for _ in range(data.draw(st.integers(1, 4))):
         altered[data.draw(st.integers(0, len(altered) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
-        _unpickled(bytes(altered), LIMIT)
+        _unpickled(bytes(altered), LIMIT, CURRENT)
     except ArtifactRefused:
         pass
-    assert pickle.dumps(_unpickled(MODEL, LIMIT), 5) == LOADED
+    assert pickle.dumps(_unpickled(MODEL, LIMIT, CURRENT), 5) == LOADED
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_or_harmless(data: bytes) -> None:
     try:
-        _unpickled(b"\x80\x05" + data + b".", LIMIT)
+        _unpickled(b"\x80\x05" + data + b".", LIMIT, CURRENT)
     except ArtifactRefused as exc:
         assert exc.message
