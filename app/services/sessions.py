@@ -80,7 +80,8 @@ class Sessions:
             jobs = in_transaction(self._client, lambda tx: self._record(draft, auto_train, tx))
         except SessionExists:
             self.discard(draft)
-            return self.add(user_id, new, auto_train)
+            known = replace(new, track_name=draft.session.track_name, driver=draft.session.driver)
+            return self.add(user_id, known, auto_train)
         self._jobs.announce(*jobs)
         return draft.session, jobs
 

@@ -528,5 +528,5 @@ def test_a_driver_who_leaves_takes_all_versions_lineages_and_binaries_along(
 def test_a_signed_binary_of_something_else_is_refused(store: ModelStore, model: RacingModel[Any]) -> None:
     made = store.prepare(model, TRAINING)
     other = replace(made, model_type=ModelType.SECTOR_ANALYSIS)
-    with pytest.raises(ArtifactRefused, match="something else than the model its version tells of"):
+    with pytest.raises(ModelUnreadable, match="something else than the model its version tells of"):
         store.load_copy(other)

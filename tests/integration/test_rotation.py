@@ -13,7 +13,7 @@ from pymongo.database import Database
 from app.cli import cli
 from app.container import Container, build_container
 from app.courier import build_deliveries
-from app.errors import ArtifactRefused, SecretUnreadable, SettingMissing
+from app.errors import ModelUnreadable, SecretUnreadable, SettingMissing
 from app.keys import KeyRing, Seal, key_id
 from app.settings import Settings
 from app.stores.migrating import KEYS
@@ -67,7 +67,7 @@ def test_models_load_and_learn_on_with_a_new_key_and_are_signed_anew_step_by_ste
         assert after.runs._models.load_copy(found).laps_learned > 0
     with build_container(replace(rotated, model_key_old="")) as forgetful:
         found = forgetful.models.get(ann.id, first.id)
-        with pytest.raises(ArtifactRefused, match="not signed"):
+        with pytest.raises(ModelUnreadable, match="not signed"):
             forgetful.runs._models.load_copy(found)
 
     work = rekeying(database, rotated)

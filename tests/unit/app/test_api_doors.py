@@ -22,7 +22,7 @@ def doors(api_settings: Settings) -> Doors:
 
     def made(**changes: Any) -> FlaskClient:
         parts = {
-            "platform": SimpleNamespace(job_counts=lambda: {}),
+            "platform": SimpleNamespace(job_counts=lambda: {}, count_unreadable=lambda: 0),
             "live": None,
             "accounts": SimpleNamespace(is_revoked=lambda _family: True),
         }
