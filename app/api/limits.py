@@ -13,7 +13,7 @@ from app.api.errors import shaped
 from app.settings import Settings
 from app.stores.job_status import REDIS_TIMEOUT
 
-SIGN_IN = ("accounts.register", "accounts.login")
+SIGN_IN = ("accounts.register", "accounts.login", "web.open_account", "web.sign_in")
 
 
 def init_limits(app: Flask, settings: Settings) -> Limiter:

@@ -1,0 +1,96 @@
+"""What every page has: who looks at it, where a stranger is sent, and the headers that keep it safe."""
+
+from collections.abc import Callable
+from functools import wraps
+from types import ModuleType
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, g, redirect, request, url_for
+from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt import PyJWTError
+from werkzeug.exceptions import Forbidden
+from werkzeug.wrappers import Response as Answer
+
+from app.api.context import services
+from app.domain import User
+
+V = TypeVar("V", bound=Callable[..., Any])
+# BokehJS puts style elements into its shadow roots; no script ever needs 'unsafe-inline'.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+RENEWABLE = (
+    "csrf_refresh_token"  # a cookie that says there is a refresh token, which itself only renewal sees
+)
+
+bp = Blueprint("web", __name__, template_folder="templates")
+
+
+def routes_of(_module: ModuleType) -> None:
+    """A module has put its routes on the blueprint by being imported; naming it here says so."""
+
+
+def page(rule: str, **options: Any) -> Callable[[V], V]:
+    """Routes a view that only a signed-in driver sees; `g.user` is who it is."""
+
+    def decorate(view: V) -> V:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            user = signed_in()
+            if user is None:
+                return to_sign_in()
+            g.user = user
+            return view(*args, **kwargs)
+
+        bp.add_url_rule(rule, view_func=guarded, **options)
+        return view
+
+    return decorate
+
+
+def signed_in() -> User | None:
+    """The driver whose access cookie the request carries."""
+    try:
+        if verify_jwt_in_request(optional=True, locations=["cookies"]) is None:
+            return None
+    except (JWTExtendedException, PyJWTError):
+        return None
+    return services().accounts.get(str(get_jwt_identity()))
+
+
+def to_sign_in() -> Answer:
+    """To the renewal where there may be something to renew, else to the log-in page; then back here."""
+    here = request.full_path.rstrip("?")
+    view = "web.renew" if RENEWABLE in request.cookies else "web.login"
+    return redirect(url_for(view, next=here) if here != "/" else url_for(view))
+
+
+def safe_next(path: str | None) -> str:
+    """Where to go after signing in: a path on this site, whatever was asked for.
+
+    >>> safe_next("/sessions/1?lap=2"), safe_next("//evil.example"), safe_next("https:evil"), safe_next(None)
+    ('/sessions/1?lap=2', '/', '/', '/')
+    """
+    if not path or not path.startswith("/") or path.startswith(("//", "/\\")) or not path.isprintable():
+        return "/"
+    return path
+
+
+@bp.before_request
+def refuse_strangers() -> None:
+    """A form of another site posts nothing here, signed in or not."""
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "same-origin")
+    if site not in ("same-origin", "none") or origin not in (None, request.host_url.rstrip("/")):
+        raise Forbidden("This form was sent from another site.")
+
+
+@bp.after_request
+def keep_safe(response: Response) -> Response:
+    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Referrer-Policy"] = "same-origin"
+    return response
