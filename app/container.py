@@ -34,6 +34,7 @@ from app.services.webhooks import Webhooks
 from app.settings import Settings
 from app.stores import job_status
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.changes import Changes, listening
 from app.stores.deliveries import DeliveryStore
 from app.stores.drifts import DriftStore
 from app.stores.events import EventStore
@@ -82,6 +83,7 @@ class Container:
     platform: Platform
     mongo_client: mongo.Client = field(repr=False)
     redis: Redis = field(repr=False)
+    changes: Changes = field(repr=False)
 
     def __enter__(self) -> Self:
         return self
@@ -91,6 +93,7 @@ class Container:
     ) -> None:
         """Closes files and connections."""
         self.usage.close()
+        self.changes.close()
         self.mongo_client.close()
         self.redis.close()
 
@@ -100,6 +103,7 @@ def build_container(settings: Settings) -> Container:
     client = mongo.connect(settings.mongo_url)
     database = client[settings.database]
     redis = job_status.connect(settings.redis_url)
+    changes = Changes(redis, lambda: listening(settings.redis_url, job_status.REDIS_TIMEOUT))
     queue = JobQueue(settings.queue_url)
     status = JobStatusStore(redis)
     job_store = JobStore(database, timedelta(seconds=settings.lease_seconds))
@@ -118,6 +122,7 @@ def build_container(settings: Settings) -> Container:
         database,
         on_activation=(experiment_store.version_activated, webhooks.model_activated),
         on_removal=(experiment_store.version_removed,),
+        on_change=changes.tell,
     )
     models = ModelStore(
         database,
@@ -161,7 +166,7 @@ def build_container(settings: Settings) -> Container:
     )
     lessons = Lessons(session_store, job_store, status)
     shares, usage_store = ShareStore(database), UsageStore(database)
-    sharing = Sharing(client=client, users=users, shares=shares, registry=registry)
+    sharing = Sharing(client=client, users=users, shares=shares, registry=registry, changes=changes)
     usage = Usage(client=client, users=users, journal=Journal(settings.data_dir / "usage"), store=usage_store)
     retention = Retention(
         Pruning(client, database, registry),
@@ -193,7 +198,7 @@ def build_container(settings: Settings) -> Container:
     accounts = Accounts(
         users=users,
         families=TokenFamilies(database),
-        revocations=Revocations(redis, settings.access_token_seconds),
+        revocations=Revocations(redis, changes, settings.access_token_seconds),
         settings=settings,
         removers=removers,
     )
@@ -201,6 +206,7 @@ def build_container(settings: Settings) -> Container:
         settings=settings,
         mongo_client=client,
         redis=redis,
+        changes=changes,
         accounts=accounts,
         sessions=sessions,
         analyses=Analyses(session_store),
@@ -232,6 +238,7 @@ def build_container(settings: Settings) -> Container:
             usage=usage,
             running=RunningExperiments(experiment_store),
             webhooks=webhooks,
+            changes=changes,
         ),
         exchange=Exchange(
             client=client,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from bson import ObjectId
 
@@ -337,6 +337,15 @@ def next_version(newest: str | None, *, from_scratch: bool) -> str:
     return f"{major + 1}.0.0" if from_scratch else f"{major}.{minor}.{patch + 1}"
 
 
-def key_of(one: Version | Lineage | Job) -> LineageKey:
-    """The lineage that a version or a job belongs to."""
+class _InLineage(Protocol):
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def track_name(self) -> str: ...
+    @property
+    def model_type(self) -> ModelType: ...
+
+
+def key_of(one: _InLineage) -> LineageKey:
+    """The lineage that a version, a job or whatever else names one belongs to."""
     return LineageKey(user_id=one.user_id, track_name=one.track_name, model_type=one.model_type)

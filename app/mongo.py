@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -38,6 +39,7 @@ SOCKET_MS = 30_000
 PING_SECONDS = 1.0
 TRANSACTION_SECONDS = 20.0  # all its repeats together
 MAJORITY = WriteConcern("majority", wtimeout=10_000)
+_AFTER_COMMIT: ContextVar[list[Callable[[], None]]] = ContextVar("lapwise_after_commit")
 _AS_THEY_ARE = (str, int, float, bool, bytes, datetime)
 _GONE = (
     AutoReconnect,
@@ -81,10 +83,31 @@ def errors_translated(tx: ClientSession | None = None) -> Iterator[None]:
 def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:
     """What `work` returns, with all it wrote committed at once; repeated when MongoDB asks for it.
 
-    `work` may run several times, so it must do nothing but read and write by the session it is given.
+    `work` may run several times, so it must do nothing but read and write by the session it is given; for
+    anything else there is `after_commit`.
     """
-    with errors_translated(), pymongo.timeout(TRANSACTION_SECONDS), client.start_session() as tx:
-        return tx.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=MAJORITY)
+    tasks: list[Callable[[], None]] = []
+
+    def attempt(tx: ClientSession) -> R:
+        tasks.clear()
+        return work(tx)
+
+    token = _AFTER_COMMIT.set(tasks)
+    try:
+        with errors_translated(), pymongo.timeout(TRANSACTION_SECONDS), client.start_session() as tx:
+            result = tx.with_transaction(
+                attempt, read_concern=ReadConcern("snapshot"), write_concern=MAJORITY
+            )
+    finally:
+        _AFTER_COMMIT.reset(token)
+    for task in tasks:
+        task()
+    return result
+
+
+def after_commit(task: Callable[[], None]) -> None:
+    """Runs a task once the transaction it is called within is committed, and not if it never is."""
+    _AFTER_COMMIT.get().append(task)
 
 
 def answers(client: Client) -> bool:

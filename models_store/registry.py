@@ -9,12 +9,21 @@ from pymongo.read_concern import ReadConcern
 
 from app.domain import Lineage, LineageKey, ModelType, Page, Version, key_of, utc_now
 from app.errors import LineageChanged, ModelNotFound
-from app.mongo import Client, Document, errors_translated, from_document, in_transaction, to_document
+from app.mongo import (
+    Client,
+    Document,
+    after_commit,
+    errors_translated,
+    from_document,
+    in_transaction,
+    to_document,
+)
 from app.paging import page_of
 from models_store.activations import ActivationCause, Activations, Why
 
 OnActivation = Callable[[Version, Why, ClientSession], None]
 OnRemoval = Callable[[Version, ClientSession], None]
+OnChange = Callable[[str], None]
 
 
 class ModelRegistry:
@@ -33,6 +42,8 @@ class ModelRegistry:
     on_removal
         Told, within the transaction, of each version that is about to be removed, before another one takes
         over from it.
+    on_change
+        Told the driver's id after one of their versions has become active or was removed.
     """
 
     def __init__(
@@ -42,10 +53,12 @@ class ModelRegistry:
         *,
         on_activation: Sequence[OnActivation] = (),
         on_removal: Sequence[OnRemoval] = (),
+        on_change: OnChange = lambda _user_id: None,
     ) -> None:
         self._client = client
         self._on_activation = on_activation
         self._on_removal = on_removal
+        self._on_change = on_change
         self._versions = database["aimodels"]
         self._at_one_moment = self._versions.with_options(read_concern=ReadConcern("snapshot"))
         self._lineages = database["lineages"]
@@ -235,6 +248,7 @@ class ModelRegistry:
     def drop(self, version: Version, *, tx: ClientSession) -> None:
         """Removes a version as `remove` does."""
         key = key_of(version)
+        after_commit(lambda: self._on_change(version.user_id))
         for tell in self._on_removal:
             tell(version, tx)
         if version.is_active:
@@ -249,6 +263,7 @@ class ModelRegistry:
         """Removes a driver's versions, lineages and history; the versions' ids."""
 
         def work(tx: ClientSession) -> tuple[str, ...]:
+            after_commit(lambda: self._on_change(user_id))
             ids = tuple(self._versions.distinct("_id", {"userId": user_id}, session=tx))
             self._versions.delete_many({"userId": user_id}, session=tx)
             self._lineages.delete_many({"userId": user_id}, session=tx)
@@ -265,6 +280,7 @@ class ModelRegistry:
 
     def _switch(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Makes a version active in the place of the one that is, and writes it into the history."""
+        after_commit(lambda: self._on_change(version.user_id))
         key, now = key_of(version), utc_now()
         before = self._versions.find_one_and_update(
             of_lineage(key) | {"isActive": True}, {"$set": {"isActive": False, "updatedAt": now}}, session=tx

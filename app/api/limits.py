@@ -11,6 +11,7 @@ from jwt import PyJWTError
 
 from app.api.errors import shaped
 from app.settings import Settings
+from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
 
 SIGN_IN = ("accounts.register", "accounts.login", "web.open_account", "web.sign_in")
@@ -29,6 +30,7 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
         app=app,
         application_limits=[settings.rate_limit, sign_in],
         storage_uri=settings.redis_url,
+        strategy=leases.STRATEGY,
         storage_options={
             "key_prefix": "lapwise:limit",
             "socket_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]  # goes to redis-py, which takes floats

@@ -5,13 +5,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from app.domain import LineageKey, ModelType, Page, PredictRequest, Version
+from app.domain import LineageKey, ModelType, Page, PredictRequest, Version, key_of
 from app.errors import ModelNotFound
 from app.experiment import Experiment, Variant
-from app.services.experiments import RunningExperiments, variant_for
+from app.services.experiments import SEEN_WITHIN, RunningExperiments, variant_for
 from app.services.sharing import Sharing
 from app.services.usage import Usage
 from app.services.webhooks import Webhooks
+from app.stores.changes import Changes, Remembered
 from learning.errors import InvalidInput
 from learning.model import Prediction, RacingModel
 from learning.zoo import Algorithm, algorithms
@@ -32,6 +33,7 @@ class Models:
         usage: Usage,
         running: RunningExperiments,
         webhooks: Webhooks,
+        changes: Changes,
     ) -> None:
         self._registry = registry
         self._store = store
@@ -39,6 +41,7 @@ class Models:
         self._usage = usage
         self._running = running
         self._webhooks = webhooks
+        self._remembered: Remembered[Version] = Remembered(changes, seconds=SEEN_WITHIN)
 
     def get(self, user_id: str, model_id: str) -> Version:
         """A version of the driver's own, or one shared with them as they may see it."""
@@ -164,25 +167,35 @@ class Models:
     def _version(self, user_id: str, request: PredictRequest) -> tuple[Version, dict[str, str]]:
         """Who answers, and what the answer says of an experiment."""
         if request.model_id is not None:
-            return self.get(user_id, request.model_id), {}
+            return self._known(user_id, request.model_id), {}
         if request.track_name is None or request.model_type is None:
             raise ModelNotFound("name a modelId, or a trackName and a modelType")
         key = LineageKey(user_id=user_id, track_name=request.track_name, model_type=request.model_type)
         experiment = self._running.find(key)
         if experiment is None:
-            return self.active(user_id, request.track_name, request.model_type), {}
+            return self._known(user_id, key), {}
         return self._side(experiment, request.client_id or user_id)
 
     def _side(self, experiment: Experiment, client: str) -> tuple[Version, dict[str, str]]:
         variant = variant_for(experiment, client)
         if variant is Variant.CHALLENGER:
             try:
-                version = self._registry.get_version(experiment.user_id, experiment.challenger_id)
+                version = self._known(experiment.user_id, experiment.challenger_id)
                 return version, {"experimentId": experiment.id, "variant": variant.value}
             except ModelNotFound:  # removed this moment, and the experiment has ended by it
                 variant = Variant.INCUMBENT
-        active = self.active(experiment.user_id, experiment.track_name, experiment.model_type)
+        active = self._known(experiment.user_id, key_of(experiment))
         return active, {"experimentId": experiment.id, "variant": variant.value}
+
+    def _known(self, user_id: str, what: str | LineageKey) -> Version:
+        """A version by id, or a lineage's active one, from memory until it is told that it changed."""
+
+        def load() -> Version:
+            if isinstance(what, str):
+                return self.get(user_id, what)
+            return self.active(user_id, what.track_name, what.model_type)
+
+        return self._remembered.get((user_id, what), load, lambda version: (user_id, version.user_id))
 
 
 def _rendered(version: Version, predictions: list[Prediction], request: PredictRequest) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from app.errors import Invalid, ModelNotFound, ShareNotFound, TooManyShares
 from app.mongo import Client, in_transaction
 from app.services.accounts import checked_email
 from app.stores.accounts import Users
+from app.stores.changes import Changes
 from app.stores.shares import Share, ShareStore
 from models_store.registry import ModelRegistry
 
@@ -28,11 +29,20 @@ class SharedVersion(Version):
 class Sharing:
     """Use cases of shared versions."""
 
-    def __init__(self, *, client: Client, users: Users, shares: ShareStore, registry: ModelRegistry) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        users: Users,
+        shares: ShareStore,
+        registry: ModelRegistry,
+        changes: Changes,
+    ) -> None:
         self._client = client
         self._users = users
         self._shares = shares
         self._registry = registry
+        self._changes = changes
 
     def share(self, user_id: str, model_id: str, email: str) -> Share:
         """Lets the driver with an address read a version; repeated, the share there is.
@@ -75,6 +85,7 @@ class Sharing:
         """
         if not self._shares.remove(user_id, model_id, reader_id):
             raise ShareNotFound
+        self._changes.tell(reader_id)
 
     def given(
         self, user_id: str, model_id: str, *, limit: int = 50, cursor: str | None = None

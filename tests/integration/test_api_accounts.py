@@ -15,6 +15,7 @@ from app import create_app
 from app.services.accounts import Accounts
 from app.settings import Settings
 from app.stores.accounts import TokenFamilies, Users
+from app.stores.changes import Changes
 from app.stores.job_status import EPOCH, connect
 from app.stores.revocations import Revocations
 
@@ -36,7 +37,7 @@ def removed() -> list[str]:
 
 @pytest.fixture
 def accounts(database: Database[Found], redis: "Redis", settings: Settings, removed: list[str]) -> Accounts:
-    revocations = Revocations(redis, settings.access_token_seconds)
+    revocations = Revocations(redis, Changes(redis, lambda: redis), settings.access_token_seconds)
     return Accounts(Users(database), TokenFamilies(database), revocations, settings, [removed.append])
 
 
@@ -183,7 +184,8 @@ def test_without_redis_requests_are_a_503_but_the_process_says_it_is_alive(
 ) -> None:
     settings = replace(settings, redis_url="redis://127.0.0.1:1")
     with connect(settings.redis_url) as nothing:
-        accounts = Accounts(Users(database), TokenFamilies(database), Revocations(nothing, 900), settings)
+        revocations = Revocations(nothing, Changes(nothing, lambda: nothing), 900)
+        accounts = Accounts(Users(database), TokenFamilies(database), revocations, settings)
         container: Any = SimpleNamespace(settings=settings, accounts=accounts, platform=None)
         client = create_app(container=container).test_client()
         started = time.monotonic()
