@@ -20,12 +20,14 @@ from app.services.jobs import Jobs
 from app.services.lessons import Lessons
 from app.services.measuring import Measuring
 from app.services.models import Models
+from app.services.operations import Operations
 from app.services.platform import Platform
 from app.services.retention import Retention
 from app.services.retraining import Retraining
 from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.sharing import Sharing
+from app.services.simulated import Simulated
 from app.services.training import Training
 from app.services.trials import Trials
 from app.services.uploads import Uploads
@@ -47,6 +49,7 @@ from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
+from app.stores.storage import Storage
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
 from app.stores.webhooks import WebhookStore
@@ -66,6 +69,7 @@ class Container:
     settings: Settings
     accounts: Accounts
     sessions: Sessions
+    simulated: Simulated
     analyses: Analyses
     uploads: Uploads
     events: Events
@@ -81,6 +85,7 @@ class Container:
     analytics: Analytics
     runs: Runs
     platform: Platform
+    operations: Operations
     mongo_client: mongo.Client = field(repr=False)
     redis: Redis = field(repr=False)
     changes: Changes = field(repr=False)
@@ -209,6 +214,7 @@ def build_container(settings: Settings) -> Container:
         changes=changes,
         accounts=accounts,
         sessions=sessions,
+        simulated=Simulated(sessions, training),
         analyses=Analyses(session_store),
         uploads=Uploads(
             client=client,
@@ -282,6 +288,7 @@ def build_container(settings: Settings) -> Container:
             ),
             attempts=settings.job_attempts,
         ),
+        operations=Operations(users=users, jobs=job_store, queue=queue, storage=Storage(database, redis)),
         platform=Platform(
             jobs=job_store,
             sessions=session_store,

@@ -41,6 +41,7 @@ class Settings:
     rate_limit: str = "1200 per minute"  # requests of one user, or of one address without a token
     login_rate_limit: str = "20 per minute"  # registrations and logins from one address
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
+    flower_url: str = ""  # where operators find Flower, for the dashboard to link to
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -100,8 +101,21 @@ class ClientSettings:
         return cls(**_read(cls, environment))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OperatorSettings:
+    """What commands on a platform's database need."""
+
+    mongo_url: str = field(default="", repr=False)  # empty: of the platform that `make up` runs here
+    database: str = Settings.database
+    data_dir: Path = LocalSettings.data_dir
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(**_read(cls, environment))
+
+
 def _read(
-    cls: type[Settings | LocalSettings | ClientSettings], environment: Mapping[str, str]
+    cls: type[Settings | LocalSettings | ClientSettings | OperatorSettings], environment: Mapping[str, str]
 ) -> dict[str, Any]:
     values = {}
     for setting in fields(cls):

@@ -103,6 +103,14 @@ class JobStore:
         wanted = {key: value for key, value in query.items() if value is not None}
         return page_of(self._jobs, Job, wanted, limit=limit, cursor=cursor, by="queuedAt")
 
+    def newest(self, status: JobStatus, limit: int) -> tuple[Job, ...]:
+        """The newest jobs of all drivers with a status, newest first; for operators."""
+        with errors_translated():
+            found = (
+                self._jobs.find({"status": status.value}).sort([("queuedAt", -1), ("_id", -1)]).limit(limit)
+            )
+            return tuple(from_document(Job, document) for document in found)
+
     def counts(self) -> dict[str, int]:
         """Jobs by status."""
         with errors_translated(), pymongo.timeout(COUNT_SECONDS):

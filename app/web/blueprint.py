@@ -16,11 +16,12 @@ from app.api.context import services
 from app.domain import User
 
 V = TypeVar("V", bound=Callable[..., Any])
-# BokehJS puts style elements into its shadow roots; no script ever needs 'unsafe-inline'.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+# BokehJS puts style elements into its shadow roots; styles in attributes and all scripts stay forbidden
+CHART_POLICY = f"{POLICY}; style-src-elem 'self' 'unsafe-inline'"
 RENEWABLE = (
     "csrf_refresh_token"  # a cookie that says there is a refresh token, which itself only renewal sees
 )
@@ -91,6 +92,6 @@ def refuse_strangers() -> None:
 
 @bp.after_request
 def keep_safe(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Content-Security-Policy"] = CHART_POLICY if g.get("has_charts") else POLICY
     response.headers["Referrer-Policy"] = "same-origin"
     return response

@@ -1,15 +1,43 @@
 """Home: a driver's tracks, what runs now, and what to do next; and the way in, by upload."""
 
-from flask import render_template
+from flask import g, render_template
 
+from app.api.context import services
+from app.domain import Job, JobStatus
 from app.web.blueprint import page
+
+LATEST_SESSIONS = 8
+RUNNING_JOBS = 20
 
 
 @page("/")
 def home() -> str:
-    return render_template("pages/home.html")
+    tracks = services().sessions.tracks(g.user.id)
+    active: dict[str, dict[str, object]] = {}
+    for version in services().models.all_active(g.user.id):
+        active.setdefault(version.track_name, {})[version.model_type] = version
+    return render_template(
+        "pages/home.html",
+        tracks=tracks,
+        active=active,
+        sessions=services().sessions.page(g.user.id, limit=LATEST_SESSIONS).items if tracks else (),
+        jobs=_running(g.user.id),
+        shared=services().sharing.received(g.user.id).items,
+    )
 
 
 @page("/upload")
 def upload() -> str:
-    return render_template("pages/upload.html")
+    tracks = services().sessions.tracks(g.user.id)
+    most_bytes = services().settings.max_upload_bytes
+    return render_template("pages/upload.html", tracks=tracks, most_bytes=most_bytes)
+
+
+def _running(user_id: str) -> list[Job]:
+    """What has not ended, the oldest first, for that one is done first."""
+    going = [
+        job
+        for status in (JobStatus.RUNNING, JobStatus.QUEUED)
+        for job in services().jobs.page(user_id, status, limit=RUNNING_JOBS).items
+    ]
+    return sorted(going, key=lambda job: (job.queued_at, job.id))

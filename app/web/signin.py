@@ -16,6 +16,7 @@ from app.services.accounts import Grant
 from app.web.blueprint import RENEWABLE, bp, safe_next, signed_in
 
 RENEWAL = "/login/renew"  # the only path that sees the refresh token
+LEEWAY = timedelta(seconds=30)
 COOKIES = {  # by name: the path, and whether scripts are kept from it
     "access_token_cookie": ("/", True),
     "csrf_access_token": ("/", False),
@@ -64,7 +65,8 @@ def renew() -> Any:
     is_page = request.method == "GET"
     try:
         verify_jwt_in_request(refresh=True, locations=["cookies"])
-        grant = services().accounts.refresh(str(get_jwt_identity()), family_id(), get_jwt()["jti"])
+        spent = str(get_jwt_identity()), family_id(), get_jwt()["jti"]
+        grant = services().accounts.refresh(*spent, leeway=LEEWAY)
     except (JWTExtendedException, PyJWTError, Unauthorized):
         again = redirect(url_for("web.login", next=safe_next(request.args.get("next"))))
         return forget(again if is_page else Response(status=401))

@@ -7,7 +7,7 @@ from flask import Flask, g, request
 from markupsafe import Markup
 
 from app.domain import iso
-from app.web.assets import assets
+from app.web.assets import BOKEH_JS, assets
 
 THEMES = ("light", "dark")
 NOTHING = "–"
@@ -80,6 +80,17 @@ def moment(at: datetime | None) -> str | Markup:
     return Markup('<time datetime="{}">{:%Y-%m-%d %H:%M}</time>').format(iso(at), at)
 
 
+def day(at: datetime) -> Markup:
+    """The day of a time, which the page's script turns into the reader's own."""
+    return Markup('<time datetime="{}" data-day>{:%Y-%m-%d}</time>').format(iso(at), at)
+
+
+def bokeh() -> Markup:
+    """Loads BokehJS into a page that has charts, before the modules that draw them."""
+    g.has_charts = True
+    return Markup('<script defer src="{}"></script>').format(assets().url(BOKEH_JS))
+
+
 def init_words(app: Flask) -> None:
     app.jinja_env.filters |= {
         "lap_time": lap_time,
@@ -87,6 +98,7 @@ def init_words(app: Flask) -> None:
         "size": size,
         "percent": percent,
         "moment": moment,
+        "day": day,
     }
     app.context_processor(_everywhere)
 
@@ -95,6 +107,7 @@ def _everywhere() -> dict[str, Any]:
     theme = request.cookies.get("theme")
     return {
         "static": assets().url,
+        "bokeh": bokeh,
         "theme": theme if theme in THEMES else None,
         "user": g.get("user"),
         "type_names": TYPES,

@@ -12,6 +12,7 @@ import { theme } from "./theme.js";
  */
 export async function chart(element, url, { ready = () => {} } = {}) {
   let drawn = 0;
+  let shown = null;
   const draw = async () => {
     const mine = (drawn += 1);
     element.classList.add("waits");
@@ -20,8 +21,9 @@ export async function chart(element, url, { ready = () => {} } = {}) {
       if (mine !== drawn) return; // a newer one is on its way
       const place = document.createElement("div");
       element.replaceChildren(place);
-      const views = await window.Bokeh.embed.embed_item({ ...item, target_id: null }, place);
-      ready([...views][0], element);
+      shown?.clear();
+      shown = await window.Bokeh.embed.embed_item({ ...item, target_id: null }, place);
+      ready([...shown][0], element);
     } catch (error) {
       failed(element, error, draw);
     } finally {

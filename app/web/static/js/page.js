@@ -6,5 +6,5 @@ import { initTheme } from "./theme.js";
 initTheme();
 for (const time of document.querySelectorAll("time[datetime]")) {
   time.title = time.dateTime;
-  time.textContent = moment(time.dateTime);
+  time.textContent = "day" in time.dataset ? moment(time.dateTime).slice(0, 10) : moment(time.dateTime);
 }
