@@ -13,7 +13,9 @@ from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as Answer
 
 from app.api.context import services
+from app.api.errors import error_answer
 from app.domain import User
+from app.errors import Unauthorized
 
 V = TypeVar("V", bound=Callable[..., Any])
 POLICY = (
@@ -41,7 +43,7 @@ def page(rule: str, **options: Any) -> Callable[[V], V]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             user = signed_in()
             if user is None:
-                return to_sign_in()
+                return to_sign_in() if wants_page() else error_answer(Unauthorized())
             g.user = user
             return view(*args, **kwargs)
 
@@ -49,6 +51,12 @@ def page(rule: str, **options: Any) -> Callable[[V], V]:
         return view
 
     return decorate
+
+
+def wants_page() -> bool:
+    """Whether a person asks, by following a link, and not a script."""
+    accepted = request.accept_mimetypes
+    return accepted.quality("text/html") > accepted.quality("application/json")
 
 
 def signed_in() -> User | None:

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from flask import Flask, make_response, render_template, request
+from flask import Flask, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
 from app.api.errors import error_answer
 from app.errors import Unauthorized
-from app.web.blueprint import POLICY, bp, to_sign_in
+from app.web.blueprint import POLICY, bp, to_sign_in, wants_page
 from app.web.signin import forget
 
 TITLES = {
@@ -25,7 +25,9 @@ def init_faults(app: Flask) -> None:
 
 @bp.errorhandler(Exception)
 def fault_page(error: Exception) -> Any:
-    """The page for an error that one of our views ended in."""
+    """The page for an error that one of our views ended in; for a script, the API's JSON."""
+    if not wants_page():
+        return error_answer(error)
     if isinstance(error, Unauthorized):  # the account is gone, or every sign-in of it was ended
         return forget(to_sign_in())
     answer = error_answer(error)  # one table for both says which status it is, and logs what we did wrong
@@ -40,6 +42,4 @@ def fault_page(error: Exception) -> Any:
 
 
 def _nothing_here(error: HTTPException) -> Any:
-    accepted = request.accept_mimetypes
-    wants_page = accepted.quality("text/html") > accepted.quality("application/json")
-    return fault_page(error) if wants_page else error_answer(error)
+    return fault_page(error) if wants_page() else error_answer(error)

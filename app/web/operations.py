@@ -1,6 +1,9 @@
 """Operations: how the platform does, for those who run it."""
 
-from flask import abort, g, render_template
+from typing import Any
+
+from flask import g, render_template
+from werkzeug.exceptions import NotFound
 
 from app.api.context import services
 from app.web.blueprint import page
@@ -8,6 +11,21 @@ from app.web.blueprint import page
 
 @page("/operations")
 def operations() -> str:
-    if not getattr(g.user, "is_admin", False):
-        abort(404, "There is nothing at this address.")
-    return render_template("pages/operations.html", readiness=services().platform.readiness())
+    _check_admin()
+    return render_template("pages/operations.html", flower=services().settings.flower_url)
+
+
+@page("/operations/state")
+def operations_state() -> str:
+    """The part of the page that changes; asking the workers takes a second."""
+    _check_admin()
+    return render_template("parts/operations.html", **_state())
+
+
+def _state() -> dict[str, Any]:
+    return {"state": services().operations.state(), "checks": services().platform.readiness()}
+
+
+def _check_admin() -> None:
+    if not g.user.is_admin:
+        raise NotFound

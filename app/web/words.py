@@ -73,6 +73,18 @@ def percent(share: float | None) -> str:
     return NOTHING if share is None else f"{share:.0%}".replace("%", " %")
 
 
+def span(seconds: float) -> str:
+    """How long something took or lasts.
+
+    >>> span(42.4), span(150), span(7_260), span(300_000)
+    ('42 s', '2 min', '2 h', '3 d')
+    """
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def moment(at: datetime | None) -> str | Markup:
     """A time in UTC, which the page's script turns into the reader's own."""
     if at is None:
@@ -98,6 +110,7 @@ def init_words(app: Flask) -> None:
         "size": size,
         "percent": percent,
         "moment": moment,
+        "span": span,
         "day": day,
     }
     app.context_processor(_everywhere)

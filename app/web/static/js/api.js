@@ -16,16 +16,16 @@ export class ApiError extends Error {
  * Calls the API and returns what it answers, parsed; null for 204.
  *
  * `json` is sent as JSON, `form` as it is. What is safe to repeat is repeated when the platform asks for time (429,
- * 503) or cannot be reached; a POST only with `key`, which goes along as its Idempotency-Key.
+ * 503) or cannot be reached; a POST only with `key`, which goes along as its Idempotency-Key, or with `repeat`.
  */
-export async function api(path, { method = "GET", json, form, key, signal } = {}) {
-  const response = await send(path, { method, json, form, key, signal });
+export async function api(path, { method = "GET", json, form, key, repeat, signal } = {}) {
+  const response = await send(path, { method, json, form, key, repeat, signal });
   return response.status === 204 ? null : response.json();
 }
 
 /** The same, but the answer as it is: for files. */
-export async function send(path, { method = "GET", json, form, key, signal } = {}) {
-  const repeatable = REPEATABLE.includes(method) || key !== undefined;
+export async function send(path, { method = "GET", json, form, key, repeat, signal } = {}) {
+  const repeatable = REPEATABLE.includes(method) || repeat || key !== undefined;
   for (let attempt = 1; ; attempt += 1) {
     const response = await once(path, { method, json, form, key, signal });
     if (response?.ok) return response;

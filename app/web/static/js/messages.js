@@ -54,13 +54,13 @@ export function clearErrors(form) {
   for (const input of form.querySelectorAll("[aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 
-/** An error in words: its message, and what its details say of fields. */
+/** An error in words: what it says of each field, or else its message. */
 export function told(error) {
-  const fields = Object.entries(error.details ?? {}).filter(([, messages]) => Array.isArray(messages));
-  const words = fields.map(([name, messages]) => `${name}: ${sentences(messages)}`);
-  return [error.message, ...words].join(" ");
+  const fields = error.code === "invalid" ? Object.entries(error.details ?? {}) : [];
+  return fields.length ? fields.map(([name, messages]) => `${name}: ${sentences(messages)}`).join(" ") : error.message;
 }
 
-function sentences(messages) {
+/** The messages of one field. */
+export function sentences(messages) {
   return Array.isArray(messages) ? messages.join(" ") : typeof messages === "string" ? messages : JSON.stringify(messages);
 }
