@@ -1,6 +1,6 @@
 """Home: a driver's tracks, what runs now, and what to do next; and the way in, by upload."""
 
-from flask import g, render_template
+from flask import g, render_template, request
 
 from app.api.context import services
 from app.domain import Job, JobStatus
@@ -30,7 +30,8 @@ def home() -> str:
 def upload() -> str:
     tracks = services().sessions.tracks(g.user.id)
     most_bytes = services().settings.max_upload_bytes
-    return render_template("pages/upload.html", tracks=tracks, most_bytes=most_bytes)
+    track = request.args.get("track", "")
+    return render_template("pages/upload.html", tracks=tracks, track=track, most_bytes=most_bytes)
 
 
 def _running(user_id: str) -> list[Job]:
