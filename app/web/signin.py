@@ -3,29 +3,34 @@
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from flask import redirect, render_template, request, url_for
 from flask_jwt_extended import get_csrf_token, get_jwt, get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
+from marshmallow import Schema, ValidationError
 from werkzeug.wrappers import Response
 
+from app.api.accounts import LoginSchema, RegistrationSchema
 from app.api.context import family_id, services
 from app.api.tokens import token_pair
-from app.errors import LapwiseError, Unauthorized
+from app.errors import EmailTaken, Invalid, Unauthorized
 from app.services.accounts import Grant
 from app.web.blueprint import RENEWABLE, bp, safe_next, signed_in
 
-RENEWAL = "/login/renew"  # the only path that sees the refresh token
+SIGN_IN = "/login"  # the refresh token goes to what is below this path alone
+NOT_SIGNED_IN = (JWTExtendedException, PyJWTError, Unauthorized)
 LEEWAY = timedelta(seconds=30)
 COOKIES = {  # by name: the path, and whether scripts are kept from it
     "access_token_cookie": ("/", True),
     "csrf_access_token": ("/", False),
-    "refresh_token_cookie": (RENEWAL, True),
+    "refresh_token_cookie": (SIGN_IN, True),
     RENEWABLE: ("/", False),
 }
+log = structlog.get_logger()
 
 
-@bp.get("/login")
+@bp.get(SIGN_IN)
 def login() -> Any:
     return _form("pages/login.html")
 
@@ -35,31 +40,33 @@ def register() -> Any:
     return _form("pages/register.html")
 
 
-@bp.post("/login")
+@bp.post(SIGN_IN)
 def sign_in() -> Any:
     """Signs in and goes on to `next`; else the form again, with what is wrong beside the field."""
-    given = {name: request.form.get(name, "") for name in ("email", "password")}
     try:
-        grant = services().accounts.login(**given)
+        return _welcome(services().accounts.login(**_given(LoginSchema())))
     except Unauthorized as exc:
         return _form("pages/login.html", {"password": [exc.message]}, 401)
-    return _welcome(grant)
+    except ValidationError as exc:
+        return _form("pages/login.html", exc.messages_dict, 422)
 
 
 @bp.post("/register")
 def open_account() -> Any:
     """Opens an account and signs in to it."""
-    given = {name: request.form.get(name, "") for name in ("email", "password")}
-    display_name = request.form.get("displayName", "").strip()[:100] or None
     try:
-        services().accounts.register(**given, display_name=display_name)
-    except LapwiseError as exc:
-        wrong = dict(exc.details) or {"email": [exc.message]}
-        return _form("pages/register.html", wrong, 422)
-    return _welcome(services().accounts.login(**given))
+        given = _given(RegistrationSchema())
+        services().accounts.register(**given)
+    except ValidationError as exc:
+        return _form("pages/register.html", exc.messages_dict, 422)
+    except Invalid as exc:
+        return _form("pages/register.html", dict(exc.details), 422)
+    except EmailTaken as exc:
+        return _form("pages/register.html", {"email": [exc.message]}, 409)
+    return _welcome(services().accounts.login(given["email"], given["password"]))
 
 
-@bp.route(RENEWAL, methods=["GET", "POST"])
+@bp.route(f"{SIGN_IN}/renew", methods=["GET", "POST"])
 def renew() -> Any:
     """Spends the refresh cookie on new ones: for a page by going back to it, for a script with 204."""
     is_page = request.method == "GET"
@@ -67,16 +74,20 @@ def renew() -> Any:
         verify_jwt_in_request(refresh=True, locations=["cookies"])
         spent = str(get_jwt_identity()), family_id(), get_jwt()["jti"]
         grant = services().accounts.refresh(*spent, leeway=LEEWAY)
-    except (JWTExtendedException, PyJWTError, Unauthorized):
+    except NOT_SIGNED_IN:
         again = redirect(url_for("web.login", next=safe_next(request.args.get("next"))))
         return forget(again if is_page else Response(status=401))
     return keep(redirect(safe_next(request.args.get("next"))) if is_page else Response(status=204), grant)
 
 
-@bp.post("/logout")
+@bp.post(f"{SIGN_IN}/end")
 def logout() -> Any:
-    verify_jwt_in_request(locations=["cookies"])
-    services().accounts.logout(family_id())
+    """Ends the sign-in, also when the access token has expired, and takes the cookies back in any case."""
+    try:
+        verify_jwt_in_request(refresh=True, locations=["cookies"])
+        services().accounts.logout(family_id())
+    except NOT_SIGNED_IN:
+        log.info("nothing_to_end")
     return forget(redirect(url_for("web.login"), 303))
 
 
@@ -109,6 +120,13 @@ def forget(response: Response) -> Response:
     for name, (path, hidden) in COOKIES.items():
         response.delete_cookie(name, path=path, httponly=hidden, secure=request.is_secure, samesite="Lax")
     return response
+
+
+def _given(schema: Schema) -> dict[str, Any]:
+    """What the form holds, by the rules of the API."""
+    filled = {name: value for name, value in request.form.items() if value.strip()}
+    given: dict[str, Any] = schema.load(filled)
+    return given
 
 
 def _welcome(grant: Grant) -> Response:

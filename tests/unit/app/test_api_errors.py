@@ -67,7 +67,7 @@ def assert_error(answer: TestResponse, status: int, code: str) -> dict[str, Any]
 
 def test_every_route_but_the_open_ones_asks_for_a_token(api: Flask, stranger: FlaskClient) -> None:
     guarded = routes(api) - OPEN
-    assert len(guarded) == 55
+    assert len(guarded) == 57
     for method, rule in guarded:
         answer = stranger.open(address(rule), method=method)
         assert_error(answer, 401, "unauthorized")
@@ -93,7 +93,7 @@ def test_every_json_body_is_refused_when_it_is_no_object_or_names_an_unknown_fie
         and "application/json" in operation.get("requestBody", {}).get("content", {})
         and path != "/webhooks/session-uploaded"  # its signature is looked at before its body
     ]
-    assert len(bodies) == 19
+    assert len(bodies) == 20
     for method, path in bodies:
         where = address(re.sub(r"{(\w+)}", r"<\1>", path)) + "?uploadId=6655f0c2a4b1c2d3e4f50617"
         answer = driver.open(where, method=method.upper(), json={"$where": "1"})
