@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -73,11 +73,11 @@ def demo(sessions: Path | None, keep: bool) -> None:
         endpoints = platform.endpoints()
         run(endpoints["api"], sessions or Path(folder), console)
         if keep:
-            console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
+            console.print(_places(endpoints), soft_wrap=True)
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
         else:
             console.print("stopping; with --keep (make demo KEEP=1) it goes on running")
-            console.print(f"the API docs were at {endpoints['api']}/docs, Flower at {endpoints['flower']}")
+            console.print(_places(endpoints), soft_wrap=True)
 
 
 @cli.command()
@@ -133,6 +133,11 @@ def doctor() -> None:
 
 for command in (login, logout, upload, sessions, jobs, train, predict, models):
     cli.add_command(command)
+
+
+def _places(endpoints: Mapping[str, str]) -> str:
+    api, flower = endpoints["api"], endpoints["flower"]
+    return f"dashboard {api}, API docs {api}/docs, Flower {flower}"
 
 
 def _simulate(folder: Path, *, drivers: int, sessions: int, laps: int, seed: int) -> list[Path]:
