@@ -76,7 +76,7 @@ def demo(sessions: Path | None, keep: bool) -> None:
             console.print(_places(endpoints), soft_wrap=True)
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
         else:
-            console.print("stopping; with --keep (make demo KEEP=1) it goes on running")
+            console.print("stopping; with --keep (make demo KEEP=1) it goes on running:")
             console.print(_places(endpoints), soft_wrap=True)
 
 

@@ -133,6 +133,16 @@ class TrackSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SessionTimes:
+    """The laps of a session that count: their numbers, and their times in seconds."""
+
+    session_id: str
+    session_name: str
+    laps: tuple[int, ...]
+    lap_times: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class NewSession:
     """An upload that waits to be read: a file on disk and what its driver says of it.
 

@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.buckets import Bucket
-from app.domain import LapSummary, Page, Session, TrackSummary
+from app.domain import LapSummary, Page, Session, SessionTimes, TrackSummary
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
@@ -127,6 +127,14 @@ class SessionStore:
         with errors_translated():
             return tuple(_summary(found) for found in self._sessions.aggregate(stages))
 
+    def lap_times(self, user_id: str, track_name: str, limit: int) -> tuple[SessionTimes, ...]:
+        """The times of the laps that count, of a track's newest sessions, oldest first."""
+        query = {"userId": user_id, "trackName": track_name}
+        fields = {"sessionName": 1, "laps.lap": 1, "laps.lapTime": 1, "laps.valid": 1}
+        with errors_translated():
+            found = list(self._sessions.find(query, fields).sort("createdAt", -1).limit(limit))
+        return tuple(_times(document) for document in reversed(found))
+
     def laps(self, user_id: str, session_id: str) -> tuple[LapSummary, ...]:
         with errors_translated():
             found = self._sessions.find_one({"_id": session_id, "userId": user_id}, {"laps": 1})
@@ -194,6 +202,16 @@ class SessionStore:
             for session_id in ids:
                 self._sessions.delete_one({"_id": session_id})
                 self.remove_files(session_id)
+
+
+def _times(found: Document) -> SessionTimes:
+    timed = [(lap["lap"], lap["lapTime"]) for lap in found["laps"] if lap["valid"] and lap["lapTime"]]
+    return SessionTimes(
+        session_id=found["_id"],
+        session_name=found["sessionName"],
+        laps=tuple(lap for lap, _ in timed),
+        lap_times=tuple(time for _, time in timed),
+    )
 
 
 def _summary(found: Document) -> TrackSummary:

@@ -1,10 +1,12 @@
 """Charts: Bokeh figures as JSON that the page's script embeds, in the colours of the page's theme."""
 
+from collections.abc import Sequence
+from math import ceil, floor
 from typing import Any
 
 from flask import Response, jsonify, request
 
-from app.web.words import THEMES
+from app.web.words import THEMES, lap_time
 
 # Okabe and Ito's palette, told apart by colour-blind eyes, in a shade that has contrast on each ground.
 SERIES = {
@@ -13,6 +15,9 @@ SERIES = {
 }
 INK = {"light": ("#1a1f27", "#5a6472", "#d9dde3"), "dark": ("#eef1f5", "#a3adba", "#333b47")}
 FONT = "system-ui, sans-serif"
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 3600)  # seconds between ticks
+MOST_TICKS = 6
+ROOM = 0.08  # of the range, above and below what is shown
 HEIGHT = 260  # pixels of a chart, 160 of a low and 420 of a tall one: app.css keeps the place
 
 
@@ -41,6 +46,32 @@ def chart(*, x: str, y: str, height: int = HEIGHT, **options: Any) -> Any:
         output_backend="canvas",
         **options,
     )
+
+
+def hover(plot: Any, marks: Any, lines: Sequence[str]) -> None:
+    """Says what is under the pointer: columns of the marks' source, `@name`, one a line."""
+    from bokeh.models import HoverTool
+
+    plot.add_tools(HoverTool(renderers=[marks], tooltips=[("", line) for line in lines]))
+
+
+def lap_time_axis(plot: Any, times: Sequence[float]) -> None:
+    """Gives the y axis ticks as drivers write times, and the room for `times`, in seconds."""
+    from bokeh.models import Range1d
+
+    low, high = (min(times), max(times)) if times else (0.0, 1.0)
+    room = ROOM * (high - low) or 1.0
+    plot.y_range = Range1d(start=low - room, end=high + room)
+    step = next((one for one in STEPS if (high - low) / one <= MOST_TICKS), STEPS[-1])
+    ticks = [step * place for place in range(floor(low / step), ceil(high / step) + 1)]
+    plot.yaxis.ticker = ticks
+    plot.yaxis.major_label_overrides = {tick: _short(tick, step) for tick in ticks}
+
+
+def _short(seconds: float, step: float) -> str:
+    """A lap time without the digits that all ticks have as 0."""
+    text = lap_time(seconds)
+    return text[:-4] if step >= 1 else text[:-2]
 
 
 def chart_answer(plot: Any, theme: str) -> Response:

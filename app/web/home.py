@@ -23,6 +23,7 @@ def home() -> str:
         sessions=services().sessions.page(g.user.id, limit=LATEST_SESSIONS).items if tracks else (),
         jobs=_running(g.user.id),
         shared=services().sharing.received(g.user.id).items,
+        most_bytes=services().settings.max_upload_bytes,
     )
 
 

@@ -1,12 +1,13 @@
 """Every page in both themes, narrow and wide: nothing breaks, axe-core is content, a picture is kept."""
 
+import re
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from werkzeug.routing import Rule
 
 from app import create_app
@@ -21,8 +22,13 @@ PAGES = [
     *OPEN,
     *("home", "upload", "session", "track", "model", "predict", "sectors", "setup", "operations"),
 ]
-PARTS = {"web.renew", "web.operations_state"}  # answers to scripts and redirections; no pages
+PARTS = {
+    "web.renew",
+    "web.operations_state",
+    "web.laps_chart",
+}  # answers to scripts and redirections; no pages
 Contexts = dict[bool, BrowserContext]
+FIRST_PAGE_MS = 1_500
 SERIOUS = ("serious", "critical")
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
 
@@ -90,3 +96,34 @@ def told(problem: dict[str, Any]) -> str:
     """What is wrong, and where."""
     places = [node["html"][:200] for node in problem["nodes"][:3]]
     return f"{problem['id']}: {problem['help']}: {places}"
+
+
+def test_the_first_page_is_there_in_a_second_and_a_half(chromium: Browser, url: str) -> None:
+    """The fastest of three, for others may use the machine; each with a cold cache."""
+    assert min(first_load(chromium, url) for _ in range(3)) < FIRST_PAGE_MS
+
+
+def first_load(chromium: Browser, url: str) -> float:
+    """Milliseconds from nothing to the end of loading."""
+    with chromium.new_context(base_url=url) as context:
+        tab = context.new_page()
+        tab.goto("/")
+        return float(tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+
+
+def test_charts_are_drawn_in_the_theme_and_again_when_it_changes(
+    chromium: Browser, url: str, equipped: Equipped, watch: Watch
+) -> None:
+    context = chromium.new_context(base_url=url, storage_state=equipped.cookies, color_scheme="light")
+    tab = context.new_page()
+    watch.over(tab)
+    tab.goto(equipped.paths["track"])
+    settled(tab)
+    with tab.expect_response(re.compile("/charts/laps/.*theme=dark")) as answer:
+        tab.get_by_role("button", name="Use the dark theme").click()
+    assert answer.value.ok
+    settled(tab)
+    expect(tab.locator(".chart canvas").first).to_be_visible()
+    tab.reload()
+    expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+    context.close()

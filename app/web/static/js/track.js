@@ -1,12 +1,14 @@
 // A track: models that are not there yet are trained on all its sessions.
 
 import { api } from "./api.js";
+import { chartAll } from "./charts.js";
 import { follow, show } from "./jobs.js";
 import { told, toast } from "./messages.js";
 
 const MOST_SESSIONS = 1000; // that one training takes
 const track = document.querySelector("[data-track]").dataset.track;
 
+chartAll();
 for (const button of document.querySelectorAll("[data-train]")) {
   button.addEventListener("click", () => train(button));
 }
