@@ -55,6 +55,13 @@ def hover(plot: Any, marks: Any, lines: Sequence[str]) -> None:
     plot.add_tools(HoverTool(renderers=[marks], tooltips=[("", line) for line in lines]))
 
 
+def legend_above(plot: Any) -> None:
+    """Moves the legend out of the way of what is drawn."""
+    legend = plot.legend[0]
+    legend.orientation = "horizontal"
+    plot.add_layout(legend, "above")
+
+
 def lap_time_axis(plot: Any, times: Sequence[float]) -> None:
     """Gives the y axis ticks as drivers write times, and the room for `times`, in seconds."""
     from bokeh.models import Range1d

@@ -9,8 +9,8 @@ from werkzeug.exceptions import NotFound
 from app.api.context import services
 from app.domain import ModelType, SessionTimes, Version
 from app.web.blueprint import page
-from app.web.charts import asked_theme, chart, chart_answer, hover, lap_time_axis, series
-from app.web.words import lap_time
+from app.web.charts import asked_theme, chart, chart_answer, hover, lap_time_axis, legend_above, series
+from app.web.words import lap_time, percent
 from learning.history import AT_PACE
 
 SESSIONS_SHOWN = 25
@@ -35,12 +35,13 @@ def laps_chart(track: str) -> Response:
     dots, bests = _laps_in_order(sessions)
     slowest = AT_PACE * min(dots["y"], default=0.0)
     shown = [time for time in dots["y"] if time <= slowest]
-    plot = chart(x="laps in the order driven", y=f"lap time, up to {AT_PACE:.0%} of the best")
+    plot = chart(x="laps in the order driven", y=f"lap time, up to {percent(AT_PACE)} of the best")
     marks = plot.scatter(source=dots, x="x", y="y", size=6, color=series(theme)[0], alpha=0.55)
     plot.line(
         source=bests, x="x", y="y", line_width=2, color=series(theme)[1], legend_label="best of a session"
     )
     plot.scatter(source=bests, x="x", y="y", size=8, color=series(theme)[1])
+    legend_above(plot)
     hover(plot, marks, ("@lap", "@time"))
     lap_time_axis(plot, shown)
     return chart_answer(plot, theme)
