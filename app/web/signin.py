@@ -44,7 +44,8 @@ def register() -> Any:
 def sign_in() -> Any:
     """Signs in and goes on to `next`; else the form again, with what is wrong beside the field."""
     try:
-        return _welcome(services().accounts.login(**_given(LoginSchema())))
+        given = _given(LoginSchema())
+        return _welcome(services().accounts.login(**given))
     except Unauthorized as exc:
         return _form("pages/login.html", {"password": [exc.message]}, 401)
     except ValidationError as exc:
