@@ -15,7 +15,6 @@ from app.api.jobs import JobSchema, PageQuery
 from app.domain import Job, LapSummary, NewSession, Page, Session, UploadStart
 from app.errors import Invalid
 from app.services.accounts import EMAIL_LENGTH, normalised
-from app.services.simulated import FEWEST_LAPS, MOST_LAPS, MOST_SESSIONS
 from app.services.uploads import MAX_CHUNKS
 
 bp = Blueprint("sessions", __name__, url_prefix="/racing-session", description="Telemetry and its laps.")
@@ -60,11 +59,6 @@ class Driver(Text):
 class UploadedSchema(CamelSchema):
     session = fields.Nested(SessionSchema, required=True)
     jobs = fields.List(fields.Nested(JobSchema), required=True)
-
-
-class SimulateSchema(CamelSchema):
-    sessions = Count(1, MOST_SESSIONS, 4, strict=True, load_default=4)
-    laps = Count(FEWEST_LAPS, MOST_LAPS, 14, strict=True, load_default=14)
 
 
 class SimulatedSchema(CamelSchema):
@@ -194,13 +188,13 @@ def complete_upload(query: dict[str, str], body: dict[str, Any]) -> dict[str, An
     return _uploaded(session, jobs)
 
 
-@bp.operation("POST", "/simulated", json=SimulateSchema, answer=SimulatedSchema, status=201)
-def simulate(body: dict[str, int]) -> dict[str, Any]:
+@bp.operation("POST", "/simulated", answer=SimulatedSchema, status=201)
+def simulate() -> dict[str, Any]:
     """Have simulated sessions, to see everything work without telemetry; they are learned as uploads are.
 
     All model types are trained on them. Repeated, it answers the same sessions.
     """
-    sessions, jobs = services().simulated.add(user_id(), **body)
+    sessions, jobs = services().simulated.add(user_id())
     return {"sessions": sessions, "jobs": jobs}
 
 

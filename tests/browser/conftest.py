@@ -79,7 +79,7 @@ def equipped(chromium: Browser, url: str, platform: ChildPlatform) -> Equipped:
     make_admin(platform, email)
     with Client(url) as client:
         client.login(email, password)
-        simulated = client.call("POST", "/racing-session/simulated", json={})
+        simulated = client.call("POST", "/racing-session/simulated")
         for job in simulated["jobs"]:
             client.wait(job["id"])
         session = simulated["sessions"][-1]

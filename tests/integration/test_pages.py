@@ -237,15 +237,15 @@ def test_errors_are_pages_for_people_and_json_for_scripts(browser: FlaskClient, 
 
 
 def test_simulated_sessions_are_sessions_like_others_and_come_once(ann: Driver) -> None:
-    made = ann.call("POST", "/racing-session/simulated", {"sessions": 2, "laps": 8}, status=201)
-    assert len(made["sessions"]) == 2
+    made = ann.call("POST", "/racing-session/simulated", status=201)
+    assert len(made["sessions"]) == 4
     assert {job["modelType"] for job in made["jobs"]} == {
         "lap_time_prediction",
         "sector_analysis",
         "setup_optimization",
     }
     assert {ann.run(job)["status"] for job in made["jobs"]} == {"succeeded"}
-    again = ann.call("POST", "/racing-session/simulated", {"sessions": 2, "laps": 8}, status=201)
+    again = ann.call("POST", "/racing-session/simulated", status=201)
     assert [one["id"] for one in again["sessions"]] == [one["id"] for one in made["sessions"]]
     assert {job["id"] for job in again["jobs"]} == {job["id"] for job in made["jobs"]}
 

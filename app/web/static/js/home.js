@@ -16,7 +16,7 @@ document.querySelector("[data-simulate]")?.addEventListener("click", async (even
   button.disabled = true;
   button.textContent = "Simulating four sessions …";
   try {
-    await api("/racing-session/simulated", { method: "POST", json: {} });
+    await api("/racing-session/simulated", { method: "POST", repeat: true });
     location.reload();
   } catch (error) {
     toast(told(error), { bad: true });
