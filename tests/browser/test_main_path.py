@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.local.child import ChildPlatform
 from tests.browser.driving import PASSWORD, Watch, register
 from tests.factories import TRACK, session_file
 
@@ -71,6 +73,29 @@ def test_simulated_sessions_come_with_one_click_and_their_jobs_are_watched(page:
     expect(page.locator("#jobs")).to_be_hidden(timeout=60_000)
     expect(page.locator(".track")).to_contain_text("4 sessions")
     expect(page.locator(".track .ways")).not_to_contain_text("no model yet")
+
+
+def test_a_job_that_waits_is_cancelled_and_an_upload_is_stopped(
+    page: Page, platform: ChildPlatform, tmp_path: Path
+) -> None:
+    register(page, "Gus")
+    worker = psutil.Process(platform.endpoints()["pids"]["worker"])
+    stopped = [worker, *worker.children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    try:
+        page.get_by_role("button", name="Load simulated sessions").click()
+        page.locator("#jobs [data-cancel]").last.click(timeout=20_000)
+        page.get_by_role("button", name="Cancel the job").click()
+        expect(page.locator("#jobs .job").last.locator("[data-job-status]")).to_have_text("cancelled")
+    finally:
+        for process in stopped:
+            process.resume()
+    page.goto("/upload")
+    page.route("**/racing-session/upload", lambda route: None)  # never answered
+    page.get_by_label("Choose files").set_input_files(session_file(tmp_path, laps=4))
+    page.get_by_role("button", name="Stop the upload").click()
+    expect(page.locator(".file")).to_have_count(0)
 
 
 def test_signing_in_says_what_is_wrong_and_goes_back_to_where_one_was(page: Page, watch: Watch) -> None:

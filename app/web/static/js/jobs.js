@@ -1,6 +1,7 @@
 // Jobs as they happen: progress bars fed by Server-Sent Events, or by asking where no stream can be had.
 
 import { api } from "./api.js";
+import { confirmed, toast } from "./messages.js";
 
 const STREAMS = 2; // a driver may have four, and a browser six connections: other tabs want some
 const ASK_EVERY = 1500; // milliseconds
@@ -41,7 +42,24 @@ export function show(element, job) {
 /** Follows every job on the page that has not ended; `ended(job, element)` for each that does. */
 export function followAll(ended = () => {}) {
   for (const element of document.querySelectorAll("[data-job]")) {
+    element.querySelector("[data-cancel]")?.addEventListener("click", (event) => cancel(event.currentTarget, element));
     follow(element.dataset.job, (job) => show(element, job)).then((job) => ended(job, element));
+  }
+}
+
+async function cancel(button, element) {
+  const sure = await confirmed({
+    title: "Cancel this job?",
+    text: "It leaves no version. Its sessions stay and can be learned later.",
+    action: "Cancel the job",
+    danger: true,
+  });
+  if (!sure) return;
+  button.disabled = true;
+  try {
+    show(element, await api(`/jobs/${element.dataset.job}`, { method: "DELETE" }));
+  } catch (error) {
+    toast(error.message, { bad: true }); // it has ended meanwhile
   }
 }
 

@@ -26,6 +26,9 @@ class Entry {
     this.part("size").textContent = size(file.size);
     this.bar.setAttribute("aria-label", `Upload of ${file.name}`);
     this.part("learn").addEventListener("click", () => this.learn());
+    this.stopping = new AbortController();
+    this.part("stop").setAttribute("aria-label", `Stop the upload of ${file.name}`);
+    this.part("stop").addEventListener("click", () => this.stop());
     this.part("remove").addEventListener("click", () => this.remove());
     this.part("ask").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -48,7 +51,7 @@ class Entry {
     this.part("status").className = `tag ${look}`;
     this.part("told").textContent = words;
     this.part("told").classList.toggle("wrong", look === "bad");
-    this.bar.classList.toggle("hidden", !["waiting", "sending", "reading"].includes(state));
+    this.part("sending").classList.toggle("hidden", !["waiting", "sending", "reading"].includes(state));
   }
 
   /** Sends the file and shows what was found in it. */
@@ -58,12 +61,14 @@ class Entry {
     try {
       const answer = await upload("/racing-session/upload", this.form(), {
         progress: (share) => this.sent(share),
+        signal: this.stopping.signal,
       });
       this.session = answer.session;
       this.says("read", "read", "good");
       await this.found(answer.jobs);
     } catch (error) {
-      this.refused(error);
+      if (error.name === "AbortError") this.drop();
+      else this.refused(error);
     }
   }
 
@@ -190,9 +195,18 @@ class Entry {
       toast(told(error), { bad: true });
       return;
     }
+    toast(`${this.file.name} was removed.`);
+    this.drop();
+  }
+
+  stop() {
+    this.stopping.abort();
+    if (this.state === "waiting") this.drop();
+  }
+
+  drop() {
     entries.splice(entries.indexOf(this), 1);
     this.element.remove();
-    toast(`${this.file.name} was removed.`);
     refresh();
   }
 }
