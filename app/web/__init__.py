@@ -2,28 +2,19 @@
 
 from flask import Flask
 
-from app.web import (
-    assets,
-    blueprint,
-    charts,
-    faults,
-    home,
-    models,
-    operations,
-    sessions,
-    signin,
-    tracks,
-    words,
-)
+from app.web import home, models, operations, sessions, tracks  # noqa: F401  # they put their routes on `bp`
+from app.web.assets import ASSETS, Assets
+from app.web.assets import bp as assets_bp
+from app.web.blueprint import bp
+from app.web.faults import init_faults
+from app.web.words import init_words
 
 
 def init_web(app: Flask) -> None:
     """Adds the pages to an application that has the API."""
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    app.extensions[assets.ASSETS] = assets.Assets()
-    for module in (home, signin, sessions, models, tracks, operations, charts):
-        blueprint.routes_of(module)
-    words.init_words(app)
-    app.register_blueprint(blueprint.bp)
-    app.register_blueprint(assets.bp)
-    faults.init_faults(app)
+    app.extensions[ASSETS] = Assets()
+    init_words(app)
+    app.register_blueprint(bp)
+    app.register_blueprint(assets_bp)
+    init_faults(app)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import wraps
-from types import ModuleType
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, g, redirect, request, url_for
@@ -29,10 +28,6 @@ RENEWABLE = (
 )
 
 bp = Blueprint("web", __name__, template_folder="templates")
-
-
-def routes_of(_module: ModuleType) -> None:
-    """A module has put its routes on the blueprint by being imported; naming it here says so."""
 
 
 def page(rule: str, **options: Any) -> Callable[[V], V]:

@@ -1,12 +1,12 @@
 // Upload: files one after the other, each read and shown before it is learned, then its jobs and the new version.
 
 import { api, upload } from "./api.js";
-import { gap, lapTime, percent, size } from "./format.js";
+import { lapTime, size } from "./format.js";
+import { figure, invalid, learned } from "./found.js";
 import { follow, show } from "./jobs.js";
 import { confirmed, sentences, told, toast } from "./messages.js";
 
 const TYPES = { lap_time_prediction: "Lap time", sector_analysis: "Sectors", setup_optimization: "Setup" };
-const REASONS_SHOWN = 6;
 const form = document.getElementById("drop");
 const list = document.getElementById("list");
 const learnAll = document.getElementById("learn-all");
@@ -209,54 +209,6 @@ class Entry {
     this.element.remove();
     refresh();
   }
-}
-
-function figure(what, value) {
-  const box = document.createElement("div");
-  box.className = "figure";
-  const [name, number] = [document.createElement("span"), document.createElement("b")];
-  name.textContent = what;
-  number.textContent = value;
-  box.append(name, number);
-  return box;
-}
-
-/** Laps that do not count, by reason. */
-function invalid(laps) {
-  const reasons = new Map();
-  for (const lap of laps.filter((one) => !one.valid)) reasons.set(lap.reason, [...(reasons.get(lap.reason) ?? []), lap]);
-  if (!reasons.size) return [];
-  const words = document.createElement("p");
-  words.className = "soft small";
-  words.textContent = "Laps that do not count: ";
-  const parts = [...reasons].map(([reason, of]) => `${reason.replaceAll("_", " ")} (${lapNumbers(of)})`);
-  words.append(parts.join("; "));
-  return [words];
-}
-
-function lapNumbers(laps) {
-  const shown = laps.slice(0, REASONS_SHOWN).map((lap) => lap.lap).join(", ");
-  return `lap${laps.length > 1 ? "s" : ""} ${shown}${laps.length > REASONS_SHOWN ? ` and ${laps.length - REASONS_SHOWN} more` : ""}`;
-}
-
-/** The new version's figures, and how they differ from its parent's. */
-async function learned(place, modelId) {
-  const version = await api(`/ai-model/${modelId}`);
-  const { mae, accuracy, lapsLearned } = version.modelMetadata;
-  const parent = version.parentId ? await api(`/ai-model/${version.parentId}`).catch(() => null) : null;
-  const before = parent?.modelMetadata.mae;
-  const error = mae === null ? "–" : `${mae.toFixed(3)} s`;
-  const figures = document.createElement("div");
-  figures.className = "figures";
-  figures.append(figure("Version", version.modelVersion), figure("Laps learned", lapsLearned), figure("Mean error", error));
-  if (before && mae !== null) figures.append(figure("Against the version before", `${gap(mae - before)} s`));
-  if (accuracy !== null) figures.append(figure("Within 0.5 %", percent(accuracy)));
-  const link = document.createElement("a");
-  link.className = "button";
-  link.href = `/models/${modelId}`;
-  link.textContent = `See version ${version.modelVersion}`;
-  place.replaceChildren(figures, link);
-  place.classList.remove("hidden");
 }
 
 /** The setup as typed; null when it is empty. Throws what stands beside the field. */
