@@ -7,11 +7,15 @@ from http.cookies import SimpleCookie
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.cli import cli
 from app.container import Container
+from app.errors import UserNotFound
+from app.settings import Settings
 from app.stores.accounts import Users
 from tests.factories import TRACK
 from tests.integration.drivers import PASSWORD, Driver, NewDriver
@@ -224,6 +228,21 @@ def test_operators_see_the_platform_and_what_failed(
     assert ann.get(f"/jobs/{job['id']}")["error"]["code"] in state
     assert "No worker answers" in state  # there is none in this test
     assert re.search(r"<span>failed</span><b>1</b>", state)
+
+
+def test_operators_are_made_and_unmade_by_command(ann: Driver, settings: Settings) -> None:
+    assert "now an operator" in user_command(settings, "admin", f" {ann.email.upper()}")
+    assert user_command(settings, "list").split("\t")[::3] == [ann.email, "admin\n"]
+    assert "no longer" in user_command(settings, "admin", ann.email, "--revoke")
+    assert user_command(settings, "list").split("\t")[::3] == [ann.email, "\n"]
+    with pytest.raises(UserNotFound, match="there is no account of nobody"):
+        user_command(settings, "admin", "nobody@example.org")
+
+
+def user_command(settings: Settings, *arguments: str) -> str:
+    environment = {"LAPWISE_MONGO_URL": settings.mongo_url, "LAPWISE_DATABASE": settings.database}
+    command = ["user", *arguments]
+    return CliRunner().invoke(cli, command, env=environment, catch_exceptions=False).output
 
 
 def test_errors_are_pages_for_people_and_json_for_scripts(browser: FlaskClient, ann: Driver) -> None:
