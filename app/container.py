@@ -288,7 +288,14 @@ def build_container(settings: Settings) -> Container:
             ),
             attempts=settings.job_attempts,
         ),
-        operations=Operations(users=users, jobs=job_store, queue=queue, storage=Storage(database, redis)),
+        operations=Operations(
+            client=client,
+            users=users,
+            job_store=job_store,
+            jobs=jobs,
+            queue=queue,
+            storage=Storage(database, redis),
+        ),
         platform=Platform(
             jobs=job_store,
             sessions=session_store,

@@ -3,7 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain import Job, JobStatus, User
+from pymongo.client_session import ClientSession
+
+from app.domain import Job, JobStatus, User, key_of
+from app.errors import Conflict, IdempotencyKeyReused
+from app.mongo import Client, in_transaction
+from app.services.jobs import Jobs, new_job
 from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue, Worker
@@ -38,18 +43,29 @@ class State:
 class Operations:
     """Use cases of operators; whoever calls has made sure that it is one."""
 
-    def __init__(self, *, users: Users, jobs: JobStore, queue: JobQueue, storage: Storage) -> None:
+    def __init__(
+        self,
+        *,
+        client: Client,
+        users: Users,
+        job_store: JobStore,
+        jobs: Jobs,
+        queue: JobQueue,
+        storage: Storage,
+    ) -> None:
+        self._client = client
         self._users = users
+        self._job_store = job_store
         self._jobs = jobs
         self._queue = queue
         self._storage = storage
 
     def state(self) -> State:
         """The platform now; asking the workers takes a second."""
-        running = self._jobs.newest(JobStatus.RUNNING, SHOWN_JOBS)
-        failed = self._jobs.newest(JobStatus.FAILED, SHOWN_JOBS)
+        running = self._job_store.newest(JobStatus.RUNNING, SHOWN_JOBS)
+        failed = self._job_store.newest(JobStatus.FAILED, SHOWN_JOBS)
         return State(
-            counts=self._jobs.counts(),
+            counts=self._job_store.counts(),
             queues=self._queue.lengths(),
             workers=self._queue.workers(),
             running=running,
@@ -57,3 +73,39 @@ class Operations:
             drivers=self._users.find_all({job.user_id for job in running + failed}),
             storage=self._storage.figures(),
         )
+
+    def retry(self, job_id: str) -> Job:
+        """A new job, in its driver's name, that does what a failed one was to do; repeated, the same job.
+
+        Raises
+        ------
+        JobNotFound, Conflict
+            It has not failed.
+        """
+        failed, key = self._job_store.get_of_any(job_id), f"retry-{job_id}"
+        if failed.status is not JobStatus.FAILED:
+            raise Conflict("only a job that has failed can be tried again")
+        again = self._job_store.find_by_key(failed.user_id, key)
+        return again or self._record(failed, key)
+
+    def _record(self, failed: Job, key: str) -> Job:
+        job = new_job(
+            failed.kind,
+            key_of(failed),
+            failed.session_ids,
+            lineage_id=failed.lineage_id,
+            automatic=failed.automatic,
+            parameters=failed.parameters,
+            idempotency_key=key,
+        )
+
+        def write(tx: ClientSession) -> Job:
+            self._users.hold(job.user_id, tx=tx)
+            return self._job_store.add(job, tx=tx)
+
+        try:
+            in_transaction(self._client, write)
+        except IdempotencyKeyReused:  # another operator was first, this moment
+            return self.retry(failed.id)
+        self._jobs.announce(job)
+        return job

@@ -22,6 +22,14 @@ def operations_state() -> str:
     return render_template("parts/operations.html", **_state())
 
 
+@page("/operations/jobs/<id:id>/retry", methods=["POST"])
+def retry_failed(id: str) -> tuple[str, int]:
+    """Tries anybody's failed job again."""
+    _check_admin()
+    services().operations.retry(id)
+    return "", 204
+
+
 def _state() -> dict[str, Any]:
     return {"state": services().operations.state(), "checks": services().platform.readiness()}
 

@@ -230,6 +230,34 @@ def test_operators_see_the_platform_and_what_failed(
     assert re.search(r"<span>failed</span><b>1</b>", state)
 
 
+def test_operators_retry_anybodys_failed_job_and_nobody_else_does(
+    browser: FlaskClient, container: Container, new_driver: NewDriver, ann: Driver
+) -> None:
+    session = ann.upload(1, auto_train=False)["session"]
+    body = {"trackName": TRACK, "modelType": "lap_time_prediction", "sessionIds": [session["id"]]}
+    job = ann.call("POST", "/model/train", body, status=202)
+    ann.call("DELETE", f"/racing-session/{session['id']}", status=204)
+    path, operator = f"/operations/jobs/{job['id']}/retry", new_driver("olga")
+    sign_in(browser, operator)
+    assert browser.post(path, headers=submitted(browser)).status_code == 404  # is none yet
+    Users(container.mongo_client[container.settings.database]).set_admin(operator.email, True)
+    assert browser.post(path, headers=submitted(browser)).status_code == 409  # has not failed yet
+    assert ann.run(job)["status"] == "failed"
+    assert browser.post(path).status_code == 302  # without the double submit nobody is signed in
+    assert browser.post(path, headers=submitted(browser)).status_code == 204
+    assert browser.post(path, headers=submitted(browser)).status_code == 204
+    newest, first = ann.get("/jobs")["items"]
+    assert first["id"] == job["id"]
+    assert (newest["status"], newest["sessionIds"]) == ("queued", [session["id"]])
+    assert ann.run(newest)["status"] == "failed"  # the session is still gone
+
+
+def submitted(browser: FlaskClient) -> dict[str, str]:
+    token = browser.get_cookie("csrf_access_token")
+    assert token is not None
+    return {"X-CSRF-TOKEN": token.value}
+
+
 def test_operators_are_made_and_unmade_by_command(ann: Driver, settings: Settings) -> None:
     assert "now an operator" in user_command(settings, "admin", f" {ann.email.upper()}")
     assert user_command(settings, "list").split("\t")[::3] == [ann.email, "admin\n"]

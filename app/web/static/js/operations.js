@@ -1,7 +1,7 @@
-// Operations: the platform's state, asked for again every few seconds.
+// Operations: the platform's state, asked for again every few seconds, and failed jobs tried again.
 
-import { send } from "./api.js";
-import { told } from "./messages.js";
+import { api, send } from "./api.js";
+import { told, toast } from "./messages.js";
 import { localTimes } from "./page.js";
 
 const EVERY = 10_000; // milliseconds
@@ -30,6 +30,22 @@ async function ask() {
   }
 }
 
+async function retry(button) {
+  button.disabled = true;
+  try {
+    await api(`/operations/jobs/${button.dataset.retry}/retry`, { method: "POST", repeat: true });
+    toast("The job is queued again.");
+    await load();
+  } catch (error) {
+    toast(told(error), { bad: true });
+    button.disabled = false;
+  }
+}
+
+state.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-retry]");
+  if (button) retry(button);
+});
 document.getElementById("refresh").addEventListener("click", load);
 setInterval(() => {
   // not under the reader's hands, nor in a tab that nobody sees
