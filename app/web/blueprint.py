@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, g, redirect, request, url_for
 from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
@@ -23,9 +24,7 @@ POLICY = (
 )
 # BokehJS puts style elements into its shadow roots; styles in attributes and all scripts stay forbidden
 CHART_POLICY = f"{POLICY}; style-src-elem 'self' 'unsafe-inline'"
-RENEWABLE = (
-    "csrf_refresh_token"  # a cookie that says there is a refresh token, which itself only renewal sees
-)
+RENEWABLE = "csrf_refresh_token"  # says that there is a refresh token too, which only renewal sees
 
 bp = Blueprint("web", __name__, template_folder="templates")
 
@@ -89,7 +88,8 @@ def refuse_strangers() -> None:
         return
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    if site not in ("same-origin", "none") or origin not in (None, request.host_url.rstrip("/")):
+    is_foreign = origin is not None and urlsplit(origin).netloc != request.host
+    if is_foreign or site not in ("same-origin", "none"):
         raise Forbidden("This form was sent from another site.")
 
 

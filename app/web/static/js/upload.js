@@ -142,9 +142,9 @@ class Entry {
     this.part("invalid").replaceChildren(...invalid(laps));
     this.part("session").href = `/sessions/${id}`;
     this.part("found").classList.remove("hidden");
-    const learned = jobs.length > 0;
-    this.part("learn").classList.toggle("hidden", learned || !validLapsCount);
-    if (learned) this.says("learning", "uploaded before", "", "This file was uploaded before; here is what became of it.");
+    const isKnown = jobs.length > 0;
+    this.part("learn").classList.toggle("hidden", isKnown || !validLapsCount);
+    if (isKnown) this.says("learning", "uploaded before", "", "This file was uploaded before; here is what became of it.");
     else if (!validLapsCount) this.says("read", "nothing to learn", "warn", "None of its laps counts, so there is nothing to learn.");
     await this.follow(jobs);
   }
