@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-external lint bench bench-learning fuzz licences audit clean
+.PHONY: help demo up test test-external browser-test lint bench bench-learning fuzz licences audit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -34,6 +34,9 @@ lint: $(STAMP) ## check style, types and imports
 bench: $(STAMP) ## measure the time from upload to active version, and memory
 	@exec $(BIN)/python -m bench
 
+browser-test: .venv/browser ## drive the dashboard in Chromium; screenshots are kept in output/browser
+	@exec $(BIN)/pytest tests/browser
+
 fuzz: $(STAMP) ## ask the API thousands of odd things for three minutes; SEED=number repeats a run
 	@exec $(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED))
 
@@ -51,6 +54,14 @@ audit: $(STAMP) ## look for known vulnerabilities in what is installed; STRICT=1
 clean: ## remove what was built, not the data in .lapwise
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# Chromium comes from Debian; CHROMIUM=path names another one.
+.venv/browser: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		$(addprefix --constraint ,$(wildcard requirements.lock)) --editable '.[local,test,browser]'
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || { echo "installing chromium" && \
+		$$(test "$$(id -u)" = 0 || echo sudo) sh -c 'apt-get update -qq && apt-get install -qq --yes chromium'; }
+	@touch $@
 
 # Built again when what it is built from changes.
 $(STAMP): setup.cfg pyproject.toml $(wildcard requirements.lock)

@@ -12,5 +12,8 @@ if TYPE_CHECKING:
 def create_app(settings: "Settings | None" = None, container: "Container | None" = None) -> "Flask":
     """The WSGI application; without arguments it is built from the environment."""
     from app.api.application import create_app as create
+    from app.web import init_web
 
-    return create(settings, container)
+    app = create(settings, container)
+    init_web(app)
+    return app

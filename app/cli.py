@@ -3,19 +3,25 @@
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import click
 
 from app.commands.account import login, logout
 from app.commands.models import models, predict, train
 from app.commands.sessions import jobs, retry, sessions, upload
-from app.errors import LapwiseError, NotSignedAnew
+from app.errors import LapwiseError, NotSignedAnew, Unavailable, UserNotFound
 from app.keys import Seal
 from app.operations import backup, restore, verify
-from app.settings import LocalSettings, Settings
+from app.settings import LocalSettings, OperatorSettings, Settings
 from learning.errors import LearningError
+
+if TYPE_CHECKING:
+    from app.stores.accounts import Users
 
 DEMO_SESSIONS = 3
 
@@ -95,11 +101,11 @@ def demo(sessions: Path | None, keep: bool) -> None:
         endpoints = platform.endpoints()
         run(endpoints["api"], sessions or Path(folder), console)
         if keep:
-            console.print(f"API docs {endpoints['api']}/docs, Flower {endpoints['flower']}", soft_wrap=True)
+            console.print(_places(endpoints), soft_wrap=True)
             console.print(f"it goes on running; stop it with: kill {platform.leave_running()}")
         else:
-            console.print("stopping; with --keep (make demo KEEP=1) it goes on running")
-            console.print(f"the API docs were at {endpoints['api']}/docs, Flower at {endpoints['flower']}")
+            console.print("stopping; with --keep (make demo KEEP=1) it goes on running:")
+            console.print(_places(endpoints), soft_wrap=True)
 
 
 @cli.command()
@@ -113,6 +119,33 @@ def simulate(out: Path, drivers: int, sessions: int, laps: int, seed: int) -> No
     out.mkdir(parents=True, exist_ok=True)
     for path in _simulate(out, drivers=drivers, sessions=sessions, laps=laps, seed=seed):
         click.echo(path)
+
+
+@cli.group()
+def user() -> None:
+    """Accounts, for those who run the platform: the one here, or of LAPWISE_MONGO_URL."""
+
+
+@user.command("list")
+def list_users() -> None:
+    """Show every account."""
+    with _users() as users:
+        for one in users.all():
+            mark = "admin" if one.is_admin else ""
+            click.echo("\t".join((one.email, one.display_name or "", f"{one.created_at:%Y-%m-%d}", mark)))
+
+
+@user.command()
+@click.argument("email")
+@click.option("--revoke", is_flag=True, help="Take it back.")
+def admin(email: str, revoke: bool) -> None:
+    """Let an account see the dashboard's operations and retry anybody's jobs."""
+    from app.services.accounts import normalised
+
+    with _users() as users:
+        if not users.set_admin(normalised(email), not revoke):
+            raise UserNotFound(f"there is no account of {email}")
+    click.echo(f"{email} is {'no longer' if revoke else 'now'} an operator")
 
 
 @cli.command()
@@ -144,12 +177,32 @@ for command in (
     cli.add_command(command)
 
 
+def _places(endpoints: Mapping[str, str]) -> str:
+    api, flower = endpoints["api"], endpoints["flower"]
+    return f"dashboard {api}, API docs {api}/docs, Flower {flower}"
+
+
 def _simulate(folder: Path, *, drivers: int, sessions: int, laps: int, seed: int) -> list[Path]:
     from learning.simulator import simulate_season, write_session
 
     names = [f"DRV{number:02}" for number in range(1, drivers + 1)]
     season = simulate_season(names, sessions=sessions, laps=laps, seed=seed)
     return [write_session(session, folder) for session in season]
+
+
+@contextmanager
+def _users() -> "Iterator[Users]":
+    """The accounts of the platform that `make up` runs here, else of the one that the environment names."""
+    from app.mongo import connect
+    from app.stores.accounts import Users
+
+    settings = OperatorSettings.from_environment()
+    running = settings.data_dir / "endpoints.json"
+    url = settings.mongo_url or (json.loads(running.read_text())["mongo"] if running.exists() else "")
+    if not url:
+        raise Unavailable("no platform runs here; set LAPWISE_MONGO_URL to name another one's database")
+    with connect(url) as client:
+        yield Users(client[settings.database])
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ from app.services.lessons import Lessons
 from app.services.live import Live
 from app.services.measuring import Measuring
 from app.services.models import Models
+from app.services.operations import Operations
 from app.services.platform import Platform
 from app.services.retention import Retention
 from app.services.retraining import Retraining
@@ -33,6 +34,7 @@ from app.services.runs import Runs
 from app.services.sessions import Sessions
 from app.services.setbacks import Setbacks
 from app.services.sharing import Sharing
+from app.services.simulated import Simulated
 from app.services.training import Training
 from app.services.trials import Trials
 from app.services.uploads import Uploads
@@ -56,6 +58,7 @@ from app.stores.queue import JobQueue
 from app.stores.revocations import Revocations
 from app.stores.sessions import SessionStore
 from app.stores.shares import ShareStore
+from app.stores.storage import Storage
 from app.stores.turns import Turns
 from app.stores.uploads import UploadStore
 from app.stores.usage import UsageStore
@@ -76,6 +79,7 @@ class Container:
     settings: Settings
     accounts: Accounts
     sessions: Sessions
+    simulated: Simulated
     analyses: Analyses
     uploads: Uploads
     events: Events
@@ -93,6 +97,7 @@ class Container:
     runs: Runs
     platform: Platform
     backups: Backups
+    operations: Operations
     mongo_client: mongo.Client = field(repr=False)
     redis: Redis = field(repr=False)
     changes: Changes = field(repr=False)
@@ -234,6 +239,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         changes=changes,
         accounts=accounts,
         sessions=sessions,
+        simulated=Simulated(sessions, training),
         analyses=Analyses(session_store),
         uploads=Uploads(
             client=client,
@@ -312,6 +318,13 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
             alarm=alarm,
             attempts=settings.job_attempts,
             keep_seconds=settings.lease_seconds / 3,
+        ),
+        operations=Operations(
+            users=users,
+            job_store=job_store,
+            training=training,
+            queue=queue,
+            storage=Storage(database, redis),
         ),
         platform=Platform(
             jobs=job_store,

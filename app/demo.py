@@ -216,7 +216,7 @@ def _predictions_table(outcomes: Mapping[str, Outcome]) -> Table:
     for driver, outcome in outcomes.items():
         for row in outcome.predictions:
             interval = row["interval"]
-            band = f"{interval['lower']:.3f} – {interval['upper']:.3f}" if interval else "unknown yet"  # noqa: RUF001  # a range
+            band = f"{interval['lower']:.3f} – {interval['upper']:.3f}" if interval else "unknown yet"
             table.add_row(
                 driver, f"{row['point']} %", f"{row['predicted']:.3f}", band, f"{row['actual']:.3f}"
             )

@@ -81,6 +81,7 @@ class User:
     password_hash: str = field(repr=False)
     display_name: str | None
     created_at: datetime
+    is_admin: bool = False  # sees how the platform does, and may retry anybody's jobs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +130,29 @@ class Session:
     best_lap_time: float | None
     created_at: datetime
     set_aside: tuple[SetAside, ...] = ()  # at most one a model type
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackSummary:
+    """What a driver has on a track; `best_times` are of the newest sessions that have one, oldest first."""
+
+    track_name: str
+    sessions_count: int
+    laps_count: int
+    valid_laps_count: int
+    best_lap_time: float | None
+    best_times: tuple[float, ...]
+    last_session_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionTimes:
+    """The laps of a session that count: their numbers, and their times in seconds."""
+
+    session_id: str
+    session_name: str
+    laps: tuple[int, ...]
+    lap_times: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,7 @@ class Settings:
     cors_origins: str = ""  # the origins, by commas, whose pages may call from a browser
     metrics_token: str = field(default="", repr=False)  # opens /metrics to other machines
     webhook_allow_private: bool = False  # notifications may go to loopback and private addresses
+    flower_url: str = ""  # where operators find Flower, for the dashboard to link to
     log_level: str = "INFO"
     log_format: str = ""  # json or text; empty means text in a terminal, else JSON
 
@@ -148,8 +149,21 @@ class ClientSettings:
         return cls(**_read(cls, environment))
 
 
+@dataclass(frozen=True, kw_only=True)
+class OperatorSettings:
+    """What commands on a platform's database need."""
+
+    mongo_url: str = field(default="", repr=False)  # empty: of the platform that `make up` runs here
+    database: str = Settings.database
+    data_dir: Path = LocalSettings.data_dir
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        return cls(**_read(cls, environment))
+
+
 def _read(
-    cls: type[Settings | LocalSettings | ClientSettings], environment: Mapping[str, str]
+    cls: type[Settings | LocalSettings | ClientSettings | OperatorSettings], environment: Mapping[str, str]
 ) -> dict[str, Any]:
     values = {}
     for setting in fields(cls):

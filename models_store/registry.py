@@ -93,6 +93,12 @@ class ModelRegistry:
             query["isActive"] = True
         return page_of(self._versions, Version, query, limit=limit, cursor=cursor)
 
+    def active_versions(self, user_id: str) -> tuple[Version, ...]:
+        """The active versions of all lineages of a driver, newest first."""
+        with errors_translated():
+            found = self._versions.find({"userId": user_id, "isActive": True}).sort("createdAt", -1)
+            return tuple(from_document(Version, document) for document in found)
+
     def find_all(self, owners: Mapping[str, str]) -> dict[str, Version]:
         """Those of the versions that are there, by id, of the drivers that `owners` names for each."""
         with errors_translated():

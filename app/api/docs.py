@@ -1,9 +1,8 @@
 """The OpenAPI document, and Swagger UI with all its files from this server."""
 
-from flask import Response, jsonify, redirect, url_for
+from flask import Response, jsonify
 from flask_smorest import current_api
 from swagger_ui_bundle import swagger_ui_path
-from werkzeug.wrappers import Response as WerkzeugResponse
 
 from app.api.blueprint import Blueprint
 
@@ -35,12 +34,6 @@ PAGE = """<!doctype html>
 </html>
 """
 SCRIPT = 'SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", deepLinking: true});\n'
-
-
-@bp.operation("GET", "/", status=302, shows="nothing")
-def home() -> WerkzeugResponse:
-    """Whoever opens the address in a browser wants to look around."""
-    return redirect(url_for("docs.swagger"))
 
 
 @bp.operation("GET", "/openapi.json", shows="nothing")

@@ -18,8 +18,8 @@ from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
 
 IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good as endless
-REGISTRATIONS = ("accounts.register",)
-SIGN_INS = ("accounts.login", *REGISTRATIONS)
+REGISTRATIONS = ("accounts.register", "web.open_account")
+SIGN_INS = ("accounts.login", "web.sign_in", *REGISTRATIONS)
 log = structlog.get_logger()
 
 

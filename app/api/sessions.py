@@ -73,6 +73,11 @@ class UploadedSchema(CamelSchema):
     jobs = fields.List(fields.Nested(JobSchema), required=True)
 
 
+class SimulatedSchema(CamelSchema):
+    sessions = fields.List(fields.Nested(SessionSchema), required=True)
+    jobs = fields.List(fields.Nested(JobSchema), required=True)
+
+
 class UploadForm(CamelSchema):
     file = Upload(required=True, validate=check_file)
     track_name = TrackName()
@@ -193,6 +198,22 @@ def complete_upload(query: dict[str, str], body: dict[str, Any]) -> dict[str, An
     """Make a session of the chunks; a repeat answers the same."""
     session, jobs = services().uploads.complete(user_id(), query["upload_id"], **body)
     return _uploaded(session, jobs)
+
+
+@bp.operation("POST", "/simulated", answer=SimulatedSchema, status=201)
+def simulate() -> dict[str, Any]:
+    """Have simulated sessions, to see everything work without telemetry; they are learned as uploads are.
+
+    All model types are trained on them. Repeated, it answers the same sessions.
+    """
+    sessions, jobs = services().simulated.add(user_id())
+    return {"sessions": sessions, "jobs": jobs}
+
+
+@bp.operation("POST", "/<id:id>/learn", answer=UploadedSchema, status=202)
+def learn_session(id: str) -> dict[str, Any]:
+    """Have a session learned that was uploaded without `autoTrain`; a repeat answers the same jobs."""
+    return _uploaded(*services().sessions.learn(user_id(), id))
 
 
 @bp.operation("GET", "", query=SessionsQuery, answer=page_of(SessionSchema, "SessionPage"))

@@ -33,6 +33,8 @@ def init_tokens(app: Flask, settings: Settings) -> None:
         JWT_SECRET_KEY=settings.secret_key,
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.access_token_seconds),
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(seconds=settings.refresh_token_seconds),
+        JWT_TOKEN_LOCATION=["headers", "cookies"],  # cookies are the dashboard's, see app.web.signin
+        JWT_CSRF_CHECK_FORM=True,
     )
     manager = Manager(app)
     keys = {key_id(key): key for key in settings.secret_keys}

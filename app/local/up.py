@@ -264,6 +264,7 @@ def _environment(
         "LAPWISE_PORT": str(ports.web),
         "LAPWISE_MONGO_URL": settings.mongo_url or servers.mongo_url(ports.mongod),
         "LAPWISE_REDIS_URL": settings.redis_url or servers.redis_url(ports.redis),
+        "LAPWISE_FLOWER_URL": _url(ports.flower),
         "FLOWER_BASIC_AUTH": f"lapwise:{environment['LAPWISE_FLOWER_PASSWORD']}",
     }
     return environment

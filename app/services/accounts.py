@@ -105,19 +105,31 @@ class Accounts:
         self._families.add(grant.family_id, user.id, grant.refresh_jti, utc_now() + self._refresh_time)
         return grant
 
-    def refresh(self, user_id: str, family_id: str, refresh_jti: str) -> Grant:
+    def refresh(
+        self, user_id: str, family_id: str, refresh_jti: str, *, leeway: timedelta = timedelta(0)
+    ) -> Grant:
         """The next tokens of a family; the refresh token shown is spent by it.
+
+        Parameters
+        ----------
+        leeway
+            For so long a token that was just spent gives again what it was spent on: two tabs may ask at the
+            same moment, or an answer may not arrive.
 
         Raises
         ------
         TokenRevoked
             The token was spent before. Whoever holds the newer one may have stolen it, so the family ends.
         """
-        user, new_jti = self.get(user_id), token_hex(16)
-        expires_at = utc_now() + self._refresh_time
-        if not self._families.rotate(family_id, old_jti=refresh_jti, new_jti=new_jti, expires_at=expires_at):
-            self.logout(family_id)
-            raise TokenRevoked
+        user, new_jti, now = self.get(user_id), token_hex(16), utc_now()
+        if not self._families.rotate(
+            family_id, old_jti=refresh_jti, new_jti=new_jti, now=now, life=self._refresh_time
+        ):
+            successor = self._families.find_successor(family_id, refresh_jti, now - leeway)
+            if not (leeway and successor):
+                self.logout(family_id)
+                raise TokenRevoked
+            new_jti = successor
         return Grant(user=user, family_id=family_id, refresh_jti=new_jti)
 
     def logout(self, family_id: str) -> None:

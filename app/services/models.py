@@ -68,6 +68,10 @@ class Models:
             raise ModelNotFound(f"no {model_type} model is active for {track_name!r}; train one first")
         return version
 
+    def all_active(self, user_id: str) -> tuple[Version, ...]:
+        """The active versions of all the driver's lineages, newest first."""
+        return self._registry.active_versions(user_id)
+
     def history(self, user_id: str, track_name: str, model_type: ModelType) -> tuple[Version, ...]:
         """A lineage's versions, oldest first."""
         return self._registry.history(

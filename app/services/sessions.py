@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from pymongo.client_session import ClientSession
 
-from app.domain import Job, LapSummary, NewSession, Page, Session, new_id, utc_now
+from app.domain import Job, LapSummary, NewSession, Page, Session, SessionTimes, TrackSummary, new_id, utc_now
 from app.errors import Invalid, LapNotFound, SessionExists, TraceNotFound
 from app.mongo import Client, in_transaction
 from app.services.admission import Admission
@@ -138,6 +138,18 @@ class Sessions:
         self, user_id: str, track_name: str | None = None, *, limit: int = 50, cursor: str | None = None
     ) -> Page[Session]:
         return self._sessions.page(user_id, track_name, limit, cursor)
+
+    def tracks(self, user_id: str) -> tuple[TrackSummary, ...]:
+        """The driver's tracks, the one driven last first."""
+        return self._sessions.tracks(user_id)
+
+    def lap_times(self, user_id: str, track_name: str, *, limit: int = 20) -> tuple[SessionTimes, ...]:
+        """The times of the laps that count, of a track's newest sessions, oldest first."""
+        return self._sessions.lap_times(user_id, track_name, limit)
+
+    def learn(self, user_id: str, session_id: str) -> Added:
+        """A session with the jobs that learn it, as an upload with `autoTrain` has; repeated, the same."""
+        return self._again(self._sessions.get(user_id, session_id), auto_train=True)
 
     def get(self, user_id: str, session_id: str) -> Session:
         return self._sessions.get(user_id, session_id)

@@ -81,6 +81,20 @@ class Users:
         with errors_translated():
             self._users.update_one(as_it_was, {"$set": {"passwordHash": password_hash}})
 
+    def set_admin(self, email: str, is_admin: bool) -> bool:
+        """Makes an account an operator's, or takes that back; whether there is such an account."""
+        with errors_translated():
+            changed = self._users.update_one(
+                {"email": email, "removedAt": None}, {"$set": {"isAdmin": is_admin}}
+            )
+        return changed.matched_count == 1
+
+    def all(self) -> Iterator[User]:
+        """Every account, oldest first."""
+        with errors_translated():
+            for document in self._users.find({"removedAt": None}).sort([("createdAt", 1), ("_id", 1)]):
+                yield from_document(User, document)
+
     def find(self, user_id: str) -> User | None:
         return self._find({"_id": user_id})
 
@@ -157,14 +171,30 @@ class TokenFamilies:
         with errors_translated():
             self._families.insert_one(document)
 
-    def rotate(self, family_id: str, *, old_jti: str, new_jti: str, expires_at: datetime) -> bool:
+    def rotate(self, family_id: str, *, old_jti: str, new_jti: str, now: datetime, life: timedelta) -> bool:
         """Puts a new refresh token in the place of the old; False when the old one is not the current."""
         current = {"_id": family_id, "currentJti": old_jti, "revokedAt": None}
+        changes = {
+            "currentJti": new_jti,
+            "previousJti": old_jti,
+            "rotatedAt": now,
+            "expiresAt": now + life,
+        }
         with errors_translated():
-            changed = self._families.update_one(
-                current, {"$set": {"currentJti": new_jti, "expiresAt": expires_at}}
-            )
+            changed = self._families.update_one(current, {"$set": changes})
         return changed.modified_count == 1
+
+    def find_successor(self, family_id: str, previous_jti: str, since: datetime) -> str | None:
+        """The refresh token that took the place of another one since a time."""
+        spent = {
+            "_id": family_id,
+            "previousJti": previous_jti,
+            "rotatedAt": {"$gte": since},
+            "revokedAt": None,
+        }
+        with errors_translated():
+            found = self._families.find_one(spent, {"currentJti": 1})
+        return str(found["currentJti"]) if found else None
 
     def revoke(self, family_id: str, at: datetime) -> None:
         """Ends a family; ending it again keeps the first time."""

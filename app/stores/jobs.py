@@ -91,6 +91,10 @@ class JobStore:
     def get(self, user_id: str, job_id: str) -> Job:
         return self._one({"_id": job_id, "userId": user_id})
 
+    def get_of_any(self, job_id: str) -> Job:
+        """A job whoever's it is; for operators."""
+        return self._one({"_id": job_id})
+
     def get_all(self, user_id: str, job_ids: Sequence[str]) -> tuple[Job, ...]:
         return self._many({"_id": {"$in": list(job_ids)}, "userId": user_id})
 
@@ -107,6 +111,14 @@ class JobStore:
         query = {"userId": user_id, "status": status and status.value, "kind": kind and kind.value}
         wanted = {key: value for key, value in query.items() if value is not None}
         return page_of(self._jobs, Job, wanted, limit=limit, cursor=cursor, by="queuedAt")
+
+    def newest(self, status: JobStatus, limit: int) -> tuple[Job, ...]:
+        """The newest jobs of all drivers with a status, newest first; for operators."""
+        with errors_translated():
+            found = (
+                self._jobs.find({"status": status.value}).sort([("queuedAt", -1), ("_id", -1)]).limit(limit)
+            )
+            return tuple(from_document(Job, document) for document in found)
 
     def counts(self) -> dict[str, int]:
         """Jobs by status."""

@@ -1,12 +1,13 @@
 """Tells workers and the courier of work; the queues are only messengers, MongoDB has the durable record."""
 
+from dataclasses import dataclass
 from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu import Connection, Exchange, Queue
 from kombu.exceptions import ChannelError, OperationalError
 
 from app.logs import request_ids
@@ -38,7 +39,19 @@ TASK_QUEUES = tuple(
 )
 _VERIFY = {"required": CERT_REQUIRED, "optional": CERT_OPTIONAL, "none": CERT_NONE}
 PROBE_SECONDS = 3.0
+WORKERS_SECONDS = 1.0  # in which they must answer
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A Celery worker as it tells of itself; `tasks` are those it has done since its start."""
+
+    name: str
+    pid: int
+    processes: int
+    tasks: int
+    uptime: float  # seconds
 
 
 class JobQueue:
@@ -61,15 +74,26 @@ class JobQueue:
 
     def depth(self) -> int:
         """How many messages for the workers wait; 0 also when the broker has no such queue or cannot tell."""
+        return self.lengths()[QUEUE] or 0
+
+    def lengths(self) -> dict[str, int | None]:
+        """How many messages wait in each queue; None where the broker does not answer."""
+        names = [queue.name for queue in TASK_QUEUES]
         with self._celery.connection_for_read() as connection:
             try:
-                with connection.channel() as channel:
-                    return int(channel.queue_declare(QUEUE, passive=True).message_count)
-            except ChannelError:  # Redis knows no empty queues
-                return 0
+                return {name: _length(connection, name) for name in names}
             except (OperationalError, *connection.connection_errors) as exc:
-                log.warning("queue_not_counted", error=str(exc))
-                return 0
+                log.warning("queues_not_counted", error=str(exc))
+                return dict.fromkeys(names, None)
+
+    def workers(self) -> tuple[Worker, ...]:
+        """Those that answer within a second."""
+        try:
+            answers = self._celery.control.inspect(timeout=WORKERS_SECONDS).stats() or {}
+        except (OperationalError, OSError) as exc:
+            log.warning("workers_not_asked", error=str(exc))
+            return ()
+        return tuple(_worker(name, told) for name, told in sorted(answers.items()))
 
     def wake_courier(self) -> bool:
         """Whether the courier was told that notifications are due; if not, the sweep tells it later."""
@@ -121,3 +145,21 @@ def broker_answers(url: str) -> bool:
     except OperationalError:
         return False
     return True
+
+
+def _length(connection: Connection, queue: str) -> int:
+    try:
+        with connection.channel() as channel:
+            return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # Redis knows no empty queues
+        return 0
+
+
+def _worker(name: str, told: dict[str, Any]) -> Worker:
+    return Worker(
+        name=name,
+        pid=int(told.get("pid", 0)),
+        processes=int(told.get("pool", {}).get("max-concurrency", 0)),
+        tasks=sum(told.get("total", {}).values()),
+        uptime=float(told.get("uptime", 0)),
+    )

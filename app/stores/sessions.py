@@ -9,7 +9,7 @@ from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError
 
 from app.buckets import Bucket
-from app.domain import LapSummary, ModelType, Page, Session, SetAside
+from app.domain import LapSummary, ModelType, Page, Session, SessionTimes, SetAside, TrackSummary
 from app.errors import SessionExists, SessionNotFound
 from app.mongo import Document, errors_translated, from_document, to_document
 from app.paging import page_of
@@ -17,6 +17,8 @@ from learning import laps as lap_files
 from learning.laps import SessionLaps
 
 _FASTEST = 1000  # laps that are looked through for one driven in the same conditions
+_BEST_TIMES = 20  # of a track's newest sessions
+_OF_TRACK = ("trackName", "lapsCount", "validLapsCount")
 
 
 class SessionStore:
@@ -123,6 +125,36 @@ class SessionStore:
         query = {"userId": user_id} | ({"trackName": track_name} if track_name is not None else {})
         return page_of(self._sessions, Session, query, limit=limit, cursor=cursor, without=("laps",))
 
+    def tracks(self, user_id: str) -> tuple[TrackSummary, ...]:
+        """The driver's tracks, the one driven last first."""
+        stages: list[Document] = [
+            {"$match": {"userId": user_id}},
+            {"$project": dict.fromkeys((*_OF_TRACK, "bestLapTime", "createdAt"), 1)},
+            {"$sort": {"createdAt": 1}},
+            {
+                "$group": {
+                    "_id": "$trackName",
+                    "sessionsCount": {"$sum": 1},
+                    "lapsCount": {"$sum": "$lapsCount"},
+                    "validLapsCount": {"$sum": "$validLapsCount"},
+                    "bestLapTime": {"$min": "$bestLapTime"},
+                    "bestTimes": {"$push": "$bestLapTime"},
+                    "lastSessionAt": {"$last": "$createdAt"},
+                }
+            },
+            {"$sort": {"lastSessionAt": -1, "_id": 1}},
+        ]
+        with errors_translated():
+            return tuple(_summary(found) for found in self._sessions.aggregate(stages))
+
+    def lap_times(self, user_id: str, track_name: str, limit: int) -> tuple[SessionTimes, ...]:
+        """The times of the laps that count, of a track's newest sessions, oldest first."""
+        query = {"userId": user_id, "trackName": track_name}
+        fields = {"sessionName": 1, "laps.lap": 1, "laps.lapTime": 1, "laps.valid": 1}
+        with errors_translated():
+            found = list(self._sessions.find(query, fields).sort("createdAt", -1).limit(limit))
+        return tuple(_times(document) for document in reversed(found))
+
     def laps(self, user_id: str, session_id: str) -> tuple[LapSummary, ...]:
         with errors_translated():
             found = self._sessions.find_one({"_id": session_id, "userId": user_id}, {"laps": 1})
@@ -211,3 +243,19 @@ class SessionStore:
             for session_id in ids:
                 self._sessions.delete_one({"_id": session_id})
                 self.remove_files(session_id)
+
+
+def _times(found: Document) -> SessionTimes:
+    timed = [(lap["lap"], lap["lapTime"]) for lap in found["laps"] if lap["valid"] and lap["lapTime"]]
+    return SessionTimes(
+        session_id=found["_id"],
+        session_name=found["sessionName"],
+        laps=tuple(lap for lap, _ in timed),
+        lap_times=tuple(time for _, time in timed),
+    )
+
+
+def _summary(found: Document) -> TrackSummary:
+    times = [time for time in found["bestTimes"] if time is not None]
+    document = found | {"trackName": found["_id"], "bestTimes": times[-_BEST_TIMES:]}
+    return from_document(TrackSummary, document)

@@ -28,7 +28,7 @@ PASSWORD = "a long pass phrase"
 LAP_TIME = "lap_time_prediction"
 OPEN = {  # what a caller without a token may ask; a new route is added here only if that is meant
     *("POST /auth/register", "POST /auth/login", "GET /healthz", "GET /readyz", "GET /metrics"),
-    *("GET /", "GET /openapi.json", "GET /docs", "GET /docs/start.js"),
+    *("GET /openapi.json", "GET /docs", "GET /docs/start.js"),
     "POST /webhooks/session-uploaded",
 }
 LAST = ("POST /auth/logout", "DELETE /auth/me")  # they end the walk

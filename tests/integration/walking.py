@@ -9,6 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.routes import api_rules
+
 Document = dict[str, Any]
 ID_PATTERN = "^[0-9a-f]{24}$"
 UNKNOWN = "0" * 24  # the id of nothing
@@ -113,7 +115,7 @@ def operations(app: Flask) -> list[Operation]:
     openapi = app.test_client().get("/openapi.json").get_json()
     return [
         _operation(method, re.sub(r"<(?:[^<>]*:)?(\w+)>", r"{\1}", rule.rule), openapi)
-        for rule in app.url_map.iter_rules()
+        for rule in api_rules(app)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         if not rule.endpoint.endswith("static")
     ]

@@ -1,0 +1,27 @@
+// Home: running jobs as they happen, and simulated sessions for whoever has none.
+
+import { api } from "./api.js";
+import { followAll } from "./jobs.js";
+import { told, toast } from "./messages.js";
+
+let left = document.querySelectorAll("[data-job]").length;
+followAll(() => {
+  left -= 1;
+  if (!left) location.reload(); // the cards show what was learned
+});
+
+document.querySelector("[data-simulate]")?.addEventListener("click", async (event) => {
+  const button = event.currentTarget;
+  button.setAttribute("aria-busy", "true");
+  button.disabled = true;
+  button.textContent = "Simulating four sessions …";
+  try {
+    await api("/racing-session/simulated", { method: "POST", repeat: true });
+    location.reload();
+  } catch (error) {
+    toast(told(error), { bad: true });
+    button.removeAttribute("aria-busy");
+    button.disabled = false;
+    button.textContent = "Load simulated sessions";
+  }
+});

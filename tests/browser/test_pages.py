@@ -1,0 +1,129 @@
+"""Every page in both themes, narrow and wide: nothing breaks, axe-core is content, a picture is kept."""
+
+import re
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from werkzeug.routing import Rule
+
+from app import create_app
+from app.settings import Settings
+from tests.browser.conftest import Equipped
+from tests.browser.driving import NARROW, OUTPUT, WIDE, Watch, settled
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+OPEN = {"login": "/login", "register": "/register", "missing": "/no-such-page"}
+PAGES = [
+    *OPEN,
+    *("home", "upload", "session", "track", "model", "predict", "sectors", "setup", "operations"),
+]
+PARTS = {
+    "web.renew",
+    "web.operations_state",
+    "web.laps_chart",
+}  # answers to scripts and redirections; no pages
+Contexts = dict[bool, BrowserContext]
+FIRST_PAGE_MS = 1_500
+SERIOUS = ("serious", "critical")
+RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def theme(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def contexts(chromium: Browser, url: str, equipped: Equipped, theme: str) -> Iterator[Contexts]:
+    """By whether a driver is signed in."""
+    common: Any = {"base_url": url, "color_scheme": theme, "reduced_motion": "reduce"}
+    stranger = chromium.new_context(**common)
+    driver = chromium.new_context(**common, storage_state=equipped.cookies)
+    yield {False: stranger, True: driver}
+    stranger.close()
+    driver.close()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_and_open_to_all(
+    contexts: Contexts, equipped: Equipped, watch: Watch, theme: str, name: str, size: Any
+) -> None:
+    tab = contexts[name not in OPEN].new_page()
+    watch.expected = {404} if name == "missing" else set()
+    watch.over(tab)
+    tab.set_viewport_size(size)
+    tab.goto(OPEN.get(name) or equipped.paths[name])
+    settled(tab)
+    tab.screenshot(path=OUTPUT / f"{name}-{theme}-{size['width']}.png", full_page=True)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
+    assert serious(tab) == []
+    tab.close()
+
+
+def test_every_page_is_looked_at(equipped: Equipped) -> None:
+    """A new page is added to `paths_of` in the fixtures, or here to those that need nobody signed in."""
+    rules = {rule.endpoint for rule in pages() if rule.methods and "GET" in rule.methods}
+    looked_at = {f"web.{name}" for name in (*OPEN, *equipped.paths)} - {"web.missing"}
+    assert rules - PARTS == looked_at
+
+
+def pages() -> list[Rule]:
+    settings = Settings(
+        mongo_url="mongodb://nowhere.invalid",
+        redis_url="memory://",
+        secret_key="a secret of the tests, long enough",
+        model_key="another secret of the tests",
+        webhook_secret="a third secret of the tests",
+    )
+    container: Any = SimpleNamespace(settings=settings, platform=SimpleNamespace())
+    rules = create_app(container=container).url_map.iter_rules()
+    return [rule for rule in rules if rule.endpoint.startswith("web.")]
+
+
+def serious(tab: Page) -> list[str]:
+    """What axe-core finds that would keep somebody out."""
+    found = Axe().run(tab, options=RULES).response["violations"]
+    return [told(problem) for problem in found if problem["impact"] in SERIOUS]
+
+
+def told(problem: dict[str, Any]) -> str:
+    """What is wrong, and where."""
+    places = [node["html"][:200] for node in problem["nodes"][:3]]
+    return f"{problem['id']}: {problem['help']}: {places}"
+
+
+def test_the_first_page_is_there_in_a_second_and_a_half(chromium: Browser, url: str) -> None:
+    """The fastest of three, for others may use the machine; each with a cold cache."""
+    assert min(first_load(chromium, url) for _ in range(3)) < FIRST_PAGE_MS
+
+
+def first_load(chromium: Browser, url: str) -> float:
+    """Milliseconds from nothing to the end of loading."""
+    with chromium.new_context(base_url=url) as context:
+        tab = context.new_page()
+        tab.goto("/")
+        return float(tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd"))
+
+
+def test_charts_are_drawn_in_the_theme_and_again_when_it_changes(
+    chromium: Browser, url: str, equipped: Equipped, watch: Watch
+) -> None:
+    context = chromium.new_context(base_url=url, storage_state=equipped.cookies, color_scheme="light")
+    tab = context.new_page()
+    watch.over(tab)
+    tab.goto(equipped.paths["track"])
+    settled(tab)
+    with tab.expect_response(re.compile("/charts/laps/.*theme=dark")) as answer:
+        tab.get_by_role("button", name="Use the dark theme").click()
+    assert answer.value.ok
+    settled(tab)
+    expect(tab.locator(".chart canvas").first).to_be_visible()
+    tab.reload()
+    expect(tab.locator("html")).to_have_attribute("data-theme", "dark")
+    context.close()
