@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "licences.md"
 EXTRAS = {"": "the platform", "onnx": "the extra `onnx`", "local": "the extra `local`", "test": "tests alone"}
 # Permissive ones, and the MPL, which asks only for changes to the files under it. No GPL, AGPL or SSPL.
 ALLOWED = re.compile(
-    r"(MIT|MIT-0|MIT License|ISC|0BSD|Zlib|CC0-1\.0|PSF-2\.0|Python Software Foundation License"
+    r"(MIT|MIT-0|MIT-CMU|MIT License|ISC|0BSD|Zlib|CC0-1\.0|PSF-2\.0|Python Software Foundation License"
     r"|(3-Clause )?BSD.*|New BSD|Apache.*|MPL-2\.0|Mozilla Public License 2\.0 \(MPL 2\.0\))"
 )
 # What metadata does not tell: programs and libraries inside wheels.

@@ -67,7 +67,7 @@ def assert_error(answer: TestResponse, status: int, code: str) -> dict[str, Any]
 
 def test_every_route_but_the_open_ones_asks_for_a_token(api: Flask, stranger: FlaskClient) -> None:
     guarded = routes(api) - OPEN
-    assert len(guarded) == 57
+    assert len(guarded) == 59
     for method, rule in guarded:
         answer = stranger.open(address(rule), method=method)
         assert_error(answer, 401, "unauthorized")
