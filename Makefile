@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-external browser-test lint bench bench-learning fuzz licences audit clean
+.PHONY: help demo up test test-external browser-test chaos lint bench bench-learning fuzz licences audit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,6 +24,10 @@ test: $(STAMP) ## run all tests, a file at a time on each core
 
 test-external: $(STAMP) ## run the heart of the tests on Debian's redis-server, on RabbitMQ, and on MongoDB with TLS
 	@LAPWISE_TEST_EXTERNAL=$(or $(EXTERNAL),1) exec $(BIN)/pytest tests/e2e/external
+
+chaos: $(STAMP) ## kill, empty, stop and cut off parts of a platform, and look for what was lost; SEED= SESSIONS= FAULTS=
+	@exec $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(SESSIONS),--sessions $(SESSIONS)) \
+		$(if $(FAULTS),--faults $(FAULTS))
 
 lint: $(STAMP) ## check style, types and imports
 	$(BIN)/ruff check .
