@@ -11,9 +11,9 @@ from learning.known import Moments
 from learning.laps import SPLITS, Floats
 
 # What an earlier lap can have in common with the one being driven: shape, then what held when they began.
-_SHAPE = ("splits", "last_splits", "speeds", "last_speeds", "elapsed")
+SHAPE = ("splits", "last_splits", "speeds", "last_speeds", "elapsed")
 _SITUATION = ("tyre_life", "outing_lap", "previous_lap")
-TERMS = (*_SHAPE, *_SITUATION, "age", "age_elsewhere", "other_outing", "other_compound")
+TERMS = (*SHAPE, *_SITUATION, "age", "age_elsewhere", "other_outing", "other_compound")
 _LAST_SPLITS, _LAST_SPEEDS = 4, 2
 _MINI = 1 / SPLITS
 # Differences smaller than these are none: squares, as shares of the lap time's or of km/h; laps; logarithm.
@@ -32,14 +32,14 @@ _PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clue
 _KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
 _REMEMBERED = 16  # situations
 _HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
-KINDS = (*_SHAPE, *_SITUATION)
+KINDS = (*SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
 TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
-_SITUATION_FLOORS = FLOORS[len(_SHAPE) :, None]
+_SITUATION_FLOORS = FLOORS[len(SHAPE) :, None]
 
 
 def _shares() -> NDArray[np.float32]:
-    """What each mark counts by how many splits and speeds are known, in the order of `_SHAPE`.
+    """What each mark counts by how many splits and speeds are known, in the order of `SHAPE`.
 
     Shape (20, 21, 4, 39); what is missing to 1 is left for the very point.
     """
@@ -62,7 +62,7 @@ _PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summ
 
 def _shares_here() -> NDArray[np.float32]:
     """Shape (20, 21, 5, 4): what elapsed, speed, time since the last split and 1 count for each shape."""
-    shares = np.zeros((SPLITS, SPLITS + 1, len(_SHAPE), 4), dtype=np.float32)
+    shares = np.zeros((SPLITS, SPLITS + 1, len(SHAPE), 4), dtype=np.float32)
     shares[:, :, :2, 2] = SHARES_HERE[:, :, :2]
     shares[:, :, 2:4, 1] = SHARES_HERE[:, :, 2:]
     shares[:, :, 4, 0] = 1.0
@@ -123,7 +123,7 @@ class Past:
 
     def _described(self) -> NDArray[np.float32]:
         """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
-        shapes = len(_SHAPE)
+        shapes = len(SHAPE)
         terms = np.empty((len(self.now), len(TERMS), len(self.history)), dtype=np.float32)
         alike = terms[:, :shapes]
         self._compare(alike)
@@ -171,7 +171,7 @@ class Past:
     def _situated(self, facts: Floats) -> NDArray[np.float32]:
         """The terms after those of the shape, for each row of facts."""
         history, kinds = self.history, len(_SITUATION)
-        terms = np.empty((len(facts), len(TERMS) - len(_SHAPE), len(history)), dtype=np.float32)
+        terms = np.empty((len(facts), len(TERMS) - len(SHAPE), len(history)), dtype=np.float32)
         alike, driven = terms[:, :kinds], facts[:, 1:4, None].astype(np.float32)
         np.subtract(history.situations, driven, out=alike)
         np.abs(alike, out=alike)
@@ -215,7 +215,7 @@ def _ones(laps: int) -> NDArray[np.float32]:
 @lru_cache(maxsize=256)
 def _shape_floors(best: float) -> NDArray[np.float32]:
     """Of the kinds of shape, with a best lap of so many seconds."""
-    floors: NDArray[np.float32] = (FLOORS + best**2 * TIME_FLOORS)[: len(_SHAPE)]
+    floors: NDArray[np.float32] = (FLOORS + best**2 * TIME_FLOORS)[: len(SHAPE)]
     return floors
 
 

@@ -20,6 +20,7 @@ from learning.likeness import (
     FORGOTTEN,
     KINDS,
     NARROW,
+    SHAPE,
     SHARES,
     SHARES_HERE,
     SLACK,
@@ -259,10 +260,12 @@ class _Past:
         distances = self._distances()
         floors = graph.constant(FLOORS[None, :, None], np.float64)
         times = graph.constant(TIME_FLOORS[None, :, None], np.float64)
+        of_shape = graph.constant(np.arange(len(KINDS))[None, :, None] < len(SHAPE), np.float64)
         best = self.best.widen(1)
-        inverse = graph.where(self.valid.widen(1), 1.0 / (distances + (floors + best * best * times)), 0.0)
+        padding = floors + best * best * times
+        inverse = graph.where(self.valid.widen(1), 1.0 / (distances + padding), 0.0)
         scale = inverse.sum(2, keep=True) / (self.count.widen(1) * NARROW)
-        likeness = (distances * scale).minimum(UNLIKE)
+        likeness = ((distances + padding * of_shape) * scale).minimum(UNLIKE)
         elsewhere = laps.elsewhere.cast(np.float64)
         kinds = len(KINDS)
         situations = likeness.part(kinds - 3, kinds, 1) * elsewhere.widen(1)

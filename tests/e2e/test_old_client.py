@@ -21,7 +21,7 @@ Answer = dict[str, Any]
 USER = {"id", "email", "displayName", "createdAt"}
 SESSION = {
     *("id", "userId", "trackName", "sessionName", "carModel", "driver", "setup", "format", "size", "sha256"),
-    *("lapsCount", "validLapsCount", "bestLapTime", "createdAt"),
+    *("lapsCount", "validLapsCount", "bestLapTime", "createdAt", "setAside"),
 }
 JOB = {
     *("id", "kind", "status", "progress", "modelType", "trackName", "sessionIds", "modelId", "modelVersion"),
