@@ -81,7 +81,7 @@ def pages() -> list[Rule]:
         model_key="another secret of the tests",
         webhook_secret="a third secret of the tests",
     )
-    container: Any = SimpleNamespace(settings=settings, platform=SimpleNamespace())
+    container: Any = SimpleNamespace(settings=settings, platform=SimpleNamespace(), live=None)
     rules = create_app(container=container).url_map.iter_rules()
     return [rule for rule in rules if rule.endpoint.startswith("web.")]
 

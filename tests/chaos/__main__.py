@@ -125,7 +125,7 @@ def _disk(folder: Path) -> Iterator[tuple[Disk | None, str]]:
 
 @click.command()
 @click.option("--sessions", default=300, show_default=True)
-@click.option("--faults", "fault_count", default=60, show_default=True)
+@click.option("--faults", "fault_count", default=72, show_default=True)
 @click.option("--seed", type=int, default=lambda: secrets.randbelow(2**31), show_default="another each time")
 @click.option(
     "--only", multiple=True, type=click.Choice([kind.name for kind in Kind]), help="Of these kinds."
