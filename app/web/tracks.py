@@ -7,7 +7,7 @@ from flask import Response, g, render_template, request
 from werkzeug.exceptions import NotFound
 
 from app.api.context import services
-from app.domain import ModelType, SessionTimes, Version
+from app.domain import ModelType, PredictRequest, SessionTimes, Version
 from app.web.blueprint import page
 from app.web.charts import asked_theme, chart, chart_answer, hover, lap_time_axis, legend_above, series
 from app.web.words import lap_time, percent
@@ -49,14 +49,21 @@ def laps_chart(track: str) -> Response:
 
 @page("/sectors/<path:track>")
 def sectors(track: str) -> str:
-    version = _all_active(track).get(ModelType.SECTOR_ANALYSIS)
-    return render_template("pages/sectors.html", track=track, version=version)
+    return render_template("pages/sectors.html", track=track, **_asked(track, ModelType.SECTOR_ANALYSIS))
 
 
 @page("/setup/<path:track>")
 def setup(track: str) -> str:
-    version = _all_active(track).get(ModelType.SETUP_OPTIMIZATION)
-    return render_template("pages/setup.html", track=track, version=version)
+    return render_template("pages/setup.html", track=track, **_asked(track, ModelType.SETUP_OPTIMIZATION))
+
+
+def _asked(track: str, model_type: ModelType) -> dict[str, Any]:
+    """The active version of a lineage and what it says of the coming lap; neither where there is none."""
+    version = _all_active(track).get(model_type)
+    if version is None:
+        return {"version": None, "said": {}}
+    request = PredictRequest(rows=({},), is_list=False, model_id=version.id)
+    return {"version": version, "said": services().models.predict(g.user.id, request)["predictions"]}
 
 
 def _laps_in_order(sessions: list[SessionTimes]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
