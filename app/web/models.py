@@ -15,6 +15,7 @@ FORMATS = {
     "json": "Description, to read",
     "onnx": "ONNX, for other devices",
 }
+SHOWN = 0.005  # the least share of importance
 REPLAYED = 25  # the newest sessions of the track
 SLIDERS = (  # name, label, least, most, step, value
     ("track_position", "Position on the lap", 0.0, 1.0, 0.01, 0.5),
@@ -90,4 +91,4 @@ def _largest(importance: Any, most: int = 8) -> list[tuple[str, float]]:
     """What counted most, as shares of all."""
     whole = sum(abs(value) for value in importance.values()) or 1.0
     shares = [(name, abs(value) / whole) for name, value in importance.items()]
-    return sorted(shares, key=lambda pair: -pair[1])[:most]
+    return sorted((one for one in shares if one[1] >= SHOWN), key=lambda pair: -pair[1])[:most]

@@ -6,6 +6,7 @@ import { told } from "./messages.js";
 
 const PAUSE = 120; // milliseconds without a move before it asks
 const SHOWN = 6;
+const LEAST = 0.0005; // seconds
 const form = document.querySelector("[data-predict]");
 let waiting = null;
 let asked = 0;
@@ -40,7 +41,8 @@ function show({ predictions, confidence, featureImportance }) {
   document.querySelector("[data-interval]").textContent = confidence
     ? `${lapTime(confidence.lower)} and ${lapTime(confidence.upper)}`
     : "–";
-  const largest = Object.entries(featureImportance ?? {}).sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
+  const moved = Object.entries(featureImportance ?? {}).filter(([, seconds]) => Math.abs(seconds) >= LEAST);
+  const largest = moved.sort(([, a], [, b]) => Math.abs(b) - Math.abs(a));
   document.querySelector("[data-importance]").replaceChildren(...largest.slice(0, SHOWN).map(row));
   wrong("");
 }
