@@ -121,6 +121,12 @@ class Connection(asyncio.Protocol):
             self._protocol.send_text(json.dumps(message).encode())
             self._flush()
 
+    def refuse(self, error: Exception, tag: Mapping[str, Any]) -> None:
+        """Says what is wrong with a frame, unless the client has yet to take what was said before."""
+        self._sockets.count("refused")
+        if not self.blocked:
+            self.tell({"error": described(error), **tag})
+
     def close(self, code: int, reason: str) -> None:
         """Begins to close; a client that does not agree in time is cut off."""
         if self._protocol.state is State.OPEN:
@@ -148,10 +154,7 @@ class Connection(asyncio.Protocol):
             if self.car.take(frame, tag):
                 self._sockets.count("superseded")
         except (LapwiseError, LearningError, BadRequest, ValidationError) as exc:
-            self._sockets.count("refused")
-            if not self.blocked:
-                self.tell({"error": described(exc), **tag})
-            return
+            return self.refuse(exc, tag)
         self.due_since = self.last_frame
         self._sockets.wants_answer(self)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+import structlog
 from flask import Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
 from flask_jwt_extended import get_jwt
@@ -27,8 +28,10 @@ from app.api.jobs import Streams
 from app.api.sockets import LiveSockets
 from app.errors import OriginRefused, TooManyConnections, Unavailable, UpgradeRequired
 
+log = structlog.get_logger()
 bp = Blueprint("live", __name__, description="Predictions frame by frame, while a car drives.")
 
+RULE = "/ai-model/<id:id>/live"
 SOCKETS, CONNECTIONS = "lapwise-live", "lapwise-live-connections"
 CONNECTIONS_AT_ONCE = 32  # of a process
 CONNECTIONS_OF_ONE_DRIVER = 8
@@ -62,9 +65,6 @@ def take_token_from_subprotocols(_endpoint: str | None, _values: dict[str, Any] 
         request.environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
 
 
-RULE = "/ai-model/<id:id>/live"
-
-
 @bp.operation("GET", RULE, query=LiveQuery, status=101, errors=(400, 426))
 def open_live(query: dict[str, Any], id: str) -> Response:
     """Open a WebSocket that answers each frame of a car with a prediction."""
@@ -75,9 +75,18 @@ def open_live(query: dict[str, Any], id: str) -> Response:
     taken = _socket(request.environ)
     claims = get_jwt()
     grant = Grant(family_id=claims["fam"], expires_at=claims["exp"])
-    cast(Streams, current_app.extensions[CONNECTIONS]).open(driver)
+    connections = cast(Streams, current_app.extensions[CONNECTIONS])
     sockets = cast(LiveSockets, current_app.extensions[SOCKETS])
-    response.call_on_close(lambda: sockets.adopt(_taken_over(taken), car, grant))
+
+    def hand_over() -> None:
+        try:
+            sockets.adopt(_taken_over(taken), car, grant)
+        except OSError as exc:
+            connections.close(driver)
+            log.warning("live_not_opened", error=str(exc))
+
+    connections.open(driver)
+    response.call_on_close(hand_over)
     return response
 
 

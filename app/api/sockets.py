@@ -13,8 +13,9 @@ from websockets.frames import CloseCode
 
 from app.api.connection import CLOSE_WITHIN, MODEL_GONE, TOKEN_ENDED, Asks, Connection, Grant
 from app.api.observe import Metrics
-from app.errors import ModelNotFound, TokenExpired, Unauthorized, Unavailable
+from app.errors import LapwiseError, ModelNotFound, TokenExpired, Unauthorized, Unavailable
 from app.services.live import Car, Live
+from learning.errors import LearningError
 
 SEND_BUFFER = 16 * 1024  # bytes the kernel keeps for a client that does not read; more would be old answers
 LOOK_EVERY = 0.5  # seconds between two looks at who may still be answered
@@ -45,12 +46,19 @@ class LiveSockets:
         self._release = release
         self._connections: set[Connection] = set()
         self._wanting: dict[Connection, None] = {}  # an answer, in the order of asking
+        self._asking: asyncio.Future[dict[Asks, tuple[int, str]]] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._lock = Lock()
 
     def adopt(self, sock: socket.socket, car: Car, grant: Grant) -> None:
-        """Serves a connection that has just opened; from any thread."""
+        """Serves a connection that has just opened; from any thread.
+
+        Raises
+        ------
+        OSError
+            It is broken already.
+        """
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -94,10 +102,13 @@ class LiveSockets:
             del self._wanting[one]
         if self._wanting:
             asyncio.get_running_loop().call_soon(self._answer)
-        for car, answer in self._live.answers(list(together)):
+        for car, tag, answer in self._live.answers(list(together)):
             connection = together[car]
-            connection.tell(answer)
-            self.count("refused" if "error" in answer else "answered")
+            if isinstance(answer, LearningError):
+                connection.refuse(answer, tag)
+                continue
+            connection.tell({**answer, **tag})
+            self.count("answered")
             self._metrics.live_seconds.observe(time.monotonic() - connection.due_since)
 
     def _started(self) -> asyncio.AbstractEventLoop:
@@ -134,38 +145,49 @@ class LiveSockets:
             await asyncio.sleep(0.02)
 
     async def _watch(self) -> None:
-        """Looks after every connection twice a second."""
-        loop = asyncio.get_running_loop()
+        """Looks after every connection twice a second, whatever became of the last look."""
         while True:
             await asyncio.sleep(LOOK_EVERY)
-            connections = list(self._connections)
-            if self.is_stopping():
-                await self._close_all()
-            for connection in connections:
-                self._live.count(connection.car)
-                connection.keep_alive(time.monotonic())
-            asked = {connection.asks for connection in connections}
-            ended = await loop.run_in_executor(None, self._ended, asked) if asked else {}
-            for connection in connections:
-                if connection.asks in ended:
-                    connection.close(*ended[connection.asks])
+            try:
+                await self._look()
+            except Exception as exc:
+                log.error("live_not_looked_after", exc_info=exc)
 
-    def _ended(self, asked: Collection["Asks"]) -> dict["Asks", tuple[int, str]]:
+    async def _look(self) -> None:
+        if self.is_stopping():
+            await self._close_all()
+        for connection in list(self._connections):
+            self._live.count(connection.car)
+            connection.keep_alive(time.monotonic())
+            if connection.asks.grant.expires_at <= time.time():
+                connection.close(TOKEN_ENDED, _reason(TokenExpired()))
+        await self._close_ended()
+
+    async def _close_ended(self) -> None:
+        """Closes what nobody may see any more; asking MongoDB and Redis takes a thread of its own."""
+        if self._asking is None or self._asking.done():
+            asked = {connection.asks for connection in self._connections}
+            self._asking = asyncio.get_running_loop().run_in_executor(None, self._ended, asked)
+        done, _ = await asyncio.wait([self._asking], timeout=LOOK_EVERY)
+        ended = {} if not done else self._asking.result()
+        for connection in list(self._connections):
+            if connection.asks in ended:
+                connection.close(*ended[connection.asks])
+
+    def _ended(self, asked: Collection[Asks]) -> dict[Asks, tuple[int, str]]:
         """Who may no longer be answered, and what to close their connections with."""
         ended = {}
         for one in asked:
             try:
-                if one.grant.expires_at <= time.time():
-                    raise TokenExpired
                 self._live.check(one.user_id, one.grant.family_id, one.model_id)
             except Unauthorized as exc:
-                ended[one] = TOKEN_ENDED, f"{exc.code}: {exc.message}"
+                ended[one] = TOKEN_ENDED, _reason(exc)
             except ModelNotFound as exc:
-                ended[one] = MODEL_GONE, f"{exc.code}: {exc.message}"
-            except (
-                Unavailable,
-                PyMongoError,
-                RedisError,
-            ) as exc:  # looked at again; the token's end is known
+                ended[one] = MODEL_GONE, _reason(exc)
+            except (Unavailable, PyMongoError, RedisError) as exc:  # asked again at the next look
                 log.warning("live_not_checked", error=str(exc))
         return ended
+
+
+def _reason(error: LapwiseError) -> str:
+    return f"{error.code}: {error.message}"

@@ -13,6 +13,7 @@ from app.services.gathering import Gatherer
 from app.services.models import rendered
 from app.services.sharing import Sharing
 from app.services.usage import Usage
+from learning.errors import LearningError
 from learning.fields import check_rows
 from learning.model import Prediction, RacingModel
 from models_store.store import ModelStore
@@ -120,13 +121,18 @@ class Live:
             raise TokenRevoked
         self._sharing.readable(user_id, model_id)
 
-    def answers(self, cars: Sequence[Car]) -> list[tuple[Car, dict[str, Any]]]:
-        """What to tell cars that ask the same, each of its due frame; many cost little more than one."""
+    def answers(
+        self, cars: Sequence[Car]
+    ) -> list[tuple[Car, Mapping[str, Any], dict[str, Any] | LearningError]]:
+        """What to tell cars that ask the same, each of its due frame, with that frame's tag.
+
+        Many cost little more than one. A frame that its model refuses after all gets the error.
+        """
         due = [(car, car.due) for car in cars if car.due is not None]
         answers = self._predicted(due) if due else []
         for car, _ in due:
             car.due = None
-        return [(car, {**answer, **one.tag}) for (car, one), answer in zip(due, answers, strict=True)]
+        return [(car, one.tag, answer) for (car, one), answer in zip(due, answers, strict=True)]
 
     def count(self, car: Car) -> None:
         """Counts what a car was answered since the last call, as one request of the frames' mean time."""
@@ -135,14 +141,17 @@ class Live:
             self._usage.count(car.user_id, car.version.model_type, car.answered, mean)
             car.answered, car.seconds = 0, 0.0
 
-    def _predicted(self, due: Sequence[tuple[Car, Due]]) -> list[dict[str, Any]]:
+    def _predicted(self, due: Sequence[tuple[Car, Due]]) -> list[dict[str, Any] | LearningError]:
         first, started = due[0][0], time.perf_counter()
         request = first.request
-        predictions: list[Prediction] = first.model.predict(
-            [one.row for _, one in due],
-            level=request.confidence_level if request.include_confidence else None,
-            importance=request.include_feature_importance,
-        )
+        try:
+            predictions: list[Prediction] = first.model.predict(
+                [one.row for _, one in due],
+                level=request.confidence_level if request.include_confidence else None,
+                importance=request.include_feature_importance,
+            )
+        except LearningError as exc:
+            return [exc] if len(due) == 1 else [self._predicted([one])[0] for one in due]
         seconds = (time.perf_counter() - started) / len(due)
         for car, _ in due:
             car.answered += 1

@@ -174,6 +174,10 @@ def fuzzed(app: Flask, driver: Driver, seconds: int, examples: int, seed: int) -
         driver.fill(case)
         driver.container.jobs._status.worker_seen()  # there is none, but /readyz asks for one
 
+    @schemathesis.hook
+    def after_call(context: HookContext, case: Case, response: Response) -> None:
+        driver.heed(response.content.decode("latin-1"))
+
     @schema.auth(refresh_interval=None)  # a token for each case
     class Auth:
         def get(self, case: Case, _context: AuthContext) -> str:

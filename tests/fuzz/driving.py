@@ -46,6 +46,7 @@ class Driver:
     spares: dict[str, list[str]]
     files: tuple[bytes, ...]  # that can be uploaded or imported
     numbers: Iterator[int] = field(default_factory=count)
+    told: set[str] = field(default_factory=set)
 
     def token(self, label: str) -> str:
         """A good one for an operation."""
@@ -60,8 +61,7 @@ class Driver:
         case.freeze_metadata()  # what is put in fits as well as what was there
         number = next(self.numbers)
         body = case.body if case.media_type == "application/json" else None
-        path = None if case.transition else case.path_parameters  # else of what a step before has made
-        for where in (path, case.query, body):
+        for where in (case.path_parameters, case.query, body):
             if isinstance(where, dict):
                 self._fill(case, where, number)
         if isinstance(body, dict) and "inputData" in body and _is_meant_well(case) and number % 4:
@@ -82,7 +82,13 @@ class Driver:
             ):
                 place[name] = TRACK
 
+    def heed(self, answer: str) -> None:
+        """Remembers the ids that an answer tells, which a chain of calls goes on with."""
+        self.told.update(_ID.findall(answer))
+
     def _own(self, case: Case, kind: str, given: str, number: int) -> str:
+        if given in self.told:
+            return given
         if case.operation.label == f"DELETE {_OWN_PATH.get(kind)}":  # one in eight, while there are some
             return self.spares[kind].pop() if number % 8 == 0 and self.spares[kind] else given
         owned = self.things.get(kind)

@@ -7,9 +7,11 @@ import pytest
 from flask.testing import FlaskClient
 
 from app.api.live import check_origin
-from app.domain import ModelType
+from app.domain import ModelType, PredictRequest
 from app.errors import Invalid, OriginRefused
-from app.services.live import Live
+from app.services.live import Car, Live
+from learning.errors import NothingToLearn
+from learning.zoo import create_model
 
 MODEL = "6655f0c2a4b1c2d3e4f50617"
 PATH = f"/ai-model/{MODEL}/live"
@@ -96,3 +98,20 @@ def test_only_lap_time_models_answer_frame_by_frame(kind: ModelType) -> None:
     with pytest.raises(Invalid) as refused:
         Live(accounts=nothing, sharing=sharing, store=nothing, usage=nothing).open("ann", MODEL)
     assert refused.value.details["id"] == [f"is a model of type {kind}"]
+
+
+def test_a_frame_that_its_model_refuses_after_all_gets_the_reason_of_its_own() -> None:
+    """Two cars ask a model that has learned nothing."""
+    nothing: Any = None
+    version: Any = SimpleNamespace(id=MODEL, model_version="1.0.0")
+    request = PredictRequest(rows=(), is_list=False, model_id=MODEL)
+    model = create_model(ModelType.LAP_TIME_PREDICTION)
+    cars = [Car(user_id="ann", version=version, model=model, request=request) for _ in range(2)]
+    for number, car in enumerate(cars):
+        car.take({"speed": 1, "throttle": 0, "brake": 0, "gear": 1, "track_position": 0.1}, {"id": number})
+    told = Live(accounts=nothing, sharing=nothing, store=nothing, usage=nothing).answers(cars)
+    assert [(car, tag["id"], type(answer)) for car, tag, answer in told] == [
+        (cars[0], 0, NothingToLearn),
+        (cars[1], 1, NothingToLearn),
+    ]
+    assert [car.due for car in cars] == [None, None]
