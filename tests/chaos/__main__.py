@@ -4,7 +4,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -49,8 +49,10 @@ class Run:
         ]
         reading = started(*(partial(reader.look_until, stop) for reader in readers))
         for number, fault in enumerate(self._plan.faults):
-            gate.open_to(self._plan.sessions_until(number))
-            self._hurt(number, fault)
+            let_go = partial(gate.open_to, self._plan.sessions_until(number))
+            if fault.kind is not Kind.NO_WORKER:
+                let_go()
+            self._hurt(number, fault, let_go)
         gate.open_to(len(self._plan.sessions))
         ends = time.monotonic() + SETTLE_SECONDS
         for thread in sending:
@@ -66,13 +68,13 @@ class Run:
         mine = [session for session in self._plan.sessions if session.driver == number]
         self._drivers[number].send_all(mine, gate, give_up)
 
-    def _hurt(self, number: int, fault: PlannedFault) -> None:
+    def _hurt(self, number: int, fault: PlannedFault, let_go: Callable[[], None]) -> None:
         if fault.kind is Kind.FULL_DISK and self._no_disk:
             self._report.skipped[fault.kind].append(self._no_disk)
             return
         time.sleep(fault.after)
         try:
-            ended = faults.begin_and_end(self._target, fault)
+            ended = faults.begin_and_end(self._target, fault, let_go)
         except DidNotHappen as exc:
             self._report.missed[fault.kind].append(str(exc))
             self._say(f"{number + 1:3} {fault.kind}: missed, {exc}")

@@ -25,13 +25,20 @@ UNKNOWN_OUTCOME = {"code": 91, "errmsg": "chaos", "errorLabels": ["RetryableWrit
 Do = Callable[[Target, PlannedFault], float]
 
 
-def begin_and_end(target: Target, fault: PlannedFault) -> float:
+def begin_and_end(target: Target, fault: PlannedFault, let_go: Callable[[], None]) -> float:
     """When it ended, on the monotonic clock; the platform should recover from then on.
+
+    Parameters
+    ----------
+    let_go
+        Lets the fault's sessions be sent, for those that are to come after it has begun.
 
     Raises
     ------
     DidNotHappen
     """
+    if fault.kind is Kind.NO_WORKER:
+        return _no_worker(target, fault, let_go)
     return DEEDS[fault.kind](target, fault)
 
 
@@ -145,11 +152,12 @@ def _job(target: Target, job_id: str) -> Document:
     return found
 
 
-def _no_worker(target: Target, fault: PlannedFault) -> float:
-    """No worker until some messages wait, and some seconds more."""
+def _no_worker(target: Target, fault: PlannedFault, let_go: Callable[[], None]) -> float:
+    """No worker until messages wait, and some seconds more."""
     target.supervisor("stopProcess", "worker", True)
+    let_go()
     try:
-        wait = wait_for(lambda: int(target.redis.llen(QUEUE)) > 1, QUEUED_SECONDS)
+        wait = wait_for(lambda: int(target.redis.llen(QUEUE)) > 0, QUEUED_SECONDS)
         time.sleep(fault.seconds)
     finally:
         target.supervisor("startProcess", "worker", False)
@@ -228,7 +236,6 @@ DEEDS: Mapping[Kind, Do] = {
     Kind.EMPTY_REDIS: _empty_redis,
     Kind.FLUSH_REDIS: _flush_redis,
     Kind.RUN_TWICE: _run_twice,
-    Kind.NO_WORKER: _no_worker,
     Kind.DROP_CONNECTIONS: _drop_connections,
     Kind.FULL_DISK: _full_disk,
 }
