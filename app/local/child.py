@@ -62,6 +62,12 @@ class ChildPlatform:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    def servers(self) -> dict[str, str]:
+        """The variables that name its MongoDB and Redis, with the credentials that it was given."""
+        endpoints = self.endpoints()
+        found = {"LAPWISE_MONGO_URL": endpoints["mongo"], "LAPWISE_REDIS_URL": endpoints["redis"]}
+        return {name: self.environment.get(name, url) for name, url in found.items()}
+
     def start(self) -> None:
         """Returns once the platform is ready.
 

@@ -72,7 +72,7 @@ def test_a_killed_worker_child_alone_is_recovered_from_too(
 def test_emptying_redis_while_jobs_wait_loses_nothing(
     platform: ChildPlatform, driver: Client, files: Path
 ) -> None:
-    redis = Redis.from_url(platform.endpoints()["redis"])
+    redis = Redis.from_url(platform.servers()["LAPWISE_REDIS_URL"])
     with stopped(worker_processes(platform)):
         answers = []
         for index in range(1, 4):
@@ -145,8 +145,7 @@ def model_of(platform: ChildPlatform, version: dict[str, Any]) -> RacingModel:
 
 def environment_of(platform: ChildPlatform) -> dict[str, str]:
     secrets: dict[str, str] = json.loads((platform.data_dir / "secrets.json").read_text())
-    endpoints = platform.endpoints()
-    return secrets | {"LAPWISE_MONGO_URL": endpoints["mongo"], "LAPWISE_REDIS_URL": endpoints["redis"]}
+    return secrets | platform.servers()
 
 
 @contextmanager
