@@ -1,5 +1,6 @@
 """How gunicorn serves the web process, under `lapwise up` and by the Procfile alike."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -49,17 +50,23 @@ control_socket_disable = True  # it would be shared by every gunicorn of this us
 
 # Each process writes its figures there and any of them answers for all. prometheus_client reads this when it
 # is imported: after this file, in each worker, for the application is not preloaded.
-_metrics = Path(
-    os.environ.setdefault(
-        "PROMETHEUS_MULTIPROC_DIR", str(_settings.data_dir.resolve() / "run" / f"metrics-{_settings.port}")
-    )
-)
+# They are mapped into memory: where a full disk has no room for a page, the kernel ends the process (SIGBUS).
+_data = _settings.data_dir.resolve()
+_name = f"lapwise-metrics-{hashlib.sha256(bytes(_data)).hexdigest()[:16]}-{_settings.port}"
+_memory = Path("/dev/shm")  # noqa: S108  # the folder in it is made by us or not at all
+_folder = _memory if os.access(_memory, os.W_OK) else _data / "run"
+_metrics = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_folder / _name)))
 
 
 def on_starting(_server: Any) -> None:
     """Forgets the figures of former processes."""
     shutil.rmtree(_metrics, ignore_errors=True)
-    _metrics.mkdir(parents=True)
+    _metrics.mkdir(parents=True, mode=0o700)
+
+
+def on_exit(_server: Any) -> None:
+    """Leaves no figures in memory."""
+    shutil.rmtree(_metrics, ignore_errors=True)
 
 
 def post_fork(_server: Any, _worker: Any) -> None:

@@ -1,6 +1,7 @@
 """`make chaos`: drives a whole platform by HTTP while its parts are killed, emptied, stopped and cut off."""
 
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -135,6 +136,7 @@ def _disk(folder: Path) -> Iterator[tuple[Disk | None, str]]:
 @click.option("--keep", type=click.Path(path_type=Path), help="Copy the platform's logs to this folder.")
 def main(sessions: int, fault_count: int, seed: int, only: tuple[str, ...], keep: Path | None) -> None:
     """Hurt a platform in every way it must stand, and find what was lost; the seed repeats the plan."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("asked to stop"))  # as by Ctrl-C, everything is stopped
     plan = make_plan(seed, sessions, fault_count, [Kind[name] for name in only] or list(Kind))
     report = Report(plan)
     click.echo(f"seed {seed}: {sessions} sessions, {fault_count} faults")

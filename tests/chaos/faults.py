@@ -13,7 +13,7 @@ from app.mongo import Document
 from app.services.attempts import RENEW_SECONDS
 from app.stores.job_status import EPOCH
 from app.stores.queue import QUEUE
-from tests.chaos.plan import Kind, PlannedFault
+from tests.chaos.plan import IN_TRAINING, Kind, PlannedFault
 from tests.chaos.target import LEASE_SECONDS, DidNotHappen, Target, wait_for
 
 TAKEN_OVER_SECONDS = LEASE_SECONDS + 15.0  # a sweep comes, and another child is free
@@ -66,6 +66,8 @@ def _kill_with_children(name: str) -> Do:
 def _kill_child_of(name: str) -> Do:
     def kill(target: Target, fault: PlannedFault) -> float:
         children = _children(target, name)
+        if fault.kind in IN_TRAINING:
+            target.running_job()
         return _ended([children[int(fault.choice * len(children))]])
 
     return kill

@@ -9,7 +9,7 @@ from learning.simulator import TRACKS
 
 DRIVERS = 6
 LAPS = (4, 8)  # of a session, at least and at most
-LONG_LAPS = 600  # of a session that is to be caught while it is learned
+LONG_LAPS = 900  # of a session that is to be caught while it is learned
 
 
 class Way(StrEnum):
@@ -40,11 +40,8 @@ class Kind(StrEnum):
     FULL_DISK = "the data directory's disk full"
 
 
-IN_TRAINING = (
-    Kind.RUN_TWICE,
-    Kind.KILL_WORKER,
-    Kind.KILL_WORKER_CHILD,
-)  # they come while a long session is learned
+# They come while a long session is learned, as soon as it has begun.
+IN_TRAINING = (Kind.RUN_TWICE, Kind.KILL_WORKER, Kind.KILL_WORKER_CHILD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +110,7 @@ def _session(random: Random, number: int, is_long: bool) -> PlannedSession:
 
 
 def _fault(random: Random, kind: Kind) -> PlannedFault:
+    after, seconds, choice = random.uniform(0.2, 2.0), random.uniform(3.0, 6.0), random.random()
     return PlannedFault(
-        kind=kind, after=random.uniform(0.2, 2.0), seconds=random.uniform(3.0, 6.0), choice=random.random()
+        kind=kind, after=0.0 if kind in IN_TRAINING else after, seconds=seconds, choice=choice
     )

@@ -1,5 +1,6 @@
 """The life of versions and accounts: activated, removed, tidied away, whatever happens at the same time."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -313,6 +314,29 @@ def test_an_old_upload_is_not_tidied_away_while_it_is_completed(
         assert database["uploadchunks"].count_documents({}) == 1
     container.platform.tidy()
     assert database["uploadchunks"].count_documents({}) == database["uploads"].count_documents({}) == 0
+
+
+def test_a_call_that_completes_an_upload_keeps_others_out_for_as_long_as_it_lives(
+    driver: Driver, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.stores.uploads.COMPLETING", timedelta(seconds=0.3))
+    upload_id = container.uploads.start(driver.id, UploadStart(session_name="slow", track_name=TRACK))
+    store = container.uploads._uploads
+    with store.completing(store.get(driver.id, upload_id)) as is_ours:
+        time.sleep(0.9)
+        with store.completing(store.get(driver.id, upload_id)) as is_anothers:
+            assert (is_ours, is_anothers) == (True, False)
+
+
+def test_a_call_that_died_completing_an_upload_keeps_nobody_out_for_long(
+    driver: Driver, container: Container, database: Documents
+) -> None:
+    upload_id = container.uploads.start(driver.id, UploadStart(session_name="cut off", track_name=TRACK))
+    store = container.uploads._uploads
+    begun = {"completingBy": "a dead call", "completingUntil": utc_now() - timedelta(milliseconds=1)}
+    database["uploads"].update_one({"_id": upload_id}, {"$set": begun})
+    with store.completing(store.get(driver.id, upload_id)) as is_ours:
+        assert is_ours
 
 
 def test_a_removal_that_was_cut_off_is_ended_by_the_sweep(

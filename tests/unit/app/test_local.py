@@ -1,5 +1,6 @@
 """The parts of the local platform that need no server."""
 
+import errno
 import json
 import os
 import socket
@@ -7,6 +8,8 @@ import subprocess
 import sys
 from configparser import RawConfigParser
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -15,6 +18,8 @@ from app.local import probes, servers
 from app.local.doctor import examine
 from app.local.files import SECRETS, is_alive, local_secrets, only_run, write_private
 from app.local.programs import Ports, Program, all_programs, supervisor_config
+from app.local.supervisor import ProgramState
+from app.local.up import _Run, _StopSignals
 from app.logs import without_credentials
 from app.settings import LocalSettings
 
@@ -188,3 +193,39 @@ def test_credentials_of_servers_are_not_published() -> None:
     assert without_credentials(url) == "mongodb://[hidden]@db1,db2/?replicaSet=rs"
     assert without_credentials("rediss://:hunter2@cache:6379/0") == "rediss://[hidden]@cache:6379/0"
     assert without_credentials("redis://127.0.0.1:6379/0") == "redis://127.0.0.1:6379/0"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[_Run, list[str], list[str]]:
+    """A run whose mongod has given up though all was ready once; what it says, and what it starts."""
+    said: list[str] = []
+    begun: list[str] = []
+    run = _Run(LocalSettings(), tmp_path, tmp_path / "socket", _StopSignals(), said.append)
+    state = ProgramState(name="mongod", pid=0, spawned=1, gave_up=True)
+    run._supervisor = SimpleNamespace(states=lambda: {"mongod": state}, run=begun.extend)  # type: ignore[assignment]
+    run._ports = PORTS
+    run._environment = {"LAPWISE_MONGO_URL": "mongodb://here", "LAPWISE_REDIS_URL": "redis://here"}
+    run._is_ready = True
+    return run, said, begun
+
+
+def test_a_program_that_gives_up_is_begun_anew_once_all_was_ready(
+    run: tuple[_Run, list[str], list[str]], tmp_path: Path
+) -> None:
+    platform, said, begun = run
+    platform._watch()
+    assert begun == ["mongod"]
+    assert said[0].startswith("mongod does not stay up, trying on")
+    assert json.loads((tmp_path / "endpoints.json").read_text())["pids"]["mongod"] is None
+
+
+def test_endpoints_that_find_no_room_are_written_once_there_is_some(
+    run: tuple[_Run, list[str], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform, _, _ = run
+    with monkeypatch.context() as full:
+        full.setattr("app.local.up.write_private", Mock(side_effect=OSError(errno.ENOSPC, "no room")))
+        platform._watch()
+    assert not (tmp_path / "endpoints.json").exists()
+    platform._watch()
+    assert (tmp_path / "endpoints.json").exists()
