@@ -77,11 +77,36 @@ def have_none_active(database: Database[Found]) -> None:
     database["aimodels"].update_many({}, {"$set": {"isActive": False}})
 
 
+def have_all_active(database: Database[Found]) -> None:
+    database["aimodels"].drop_index("one_active")
+    database["aimodels"].update_many({}, {"$set": {"isActive": True}})
+
+
+def point_elsewhere(database: Database[Found]) -> None:
+    database["lineages"].update_one({}, {"$set": {"activeModelId": newest(database)["parentId"]}})
+
+
 def alter_a_binary(database: Database[Found]) -> None:
     part = database["models.chunks"].find_one({"files_id": newest(database)["_id"]})
     assert part is not None
     altered = Binary(bytes([part["data"][0] ^ 1]) + bytes(part["data"][1:]))
     database["models.chunks"].update_one({"_id": part["_id"]}, {"$set": {"data": altered}})
+
+
+def take_the_parents_binary(database: Database[Found]) -> None:
+    version, chunks = newest(database), database["models.chunks"]
+    parents = chunks.find_one({"files_id": version["parentId"]})
+    assert parents is not None
+    chunks.update_one({"files_id": version["_id"]}, {"$set": {"data": parents["data"]}})
+
+
+def leave_an_orphan(database: Database[Found]) -> None:
+    """Too new to be swept."""
+    database["models.chunks"].insert_one({"files_id": "f" * 24, "n": 0, "data": Binary(b"of no version")})
+
+
+def give_a_session_away(database: Database[Found]) -> None:
+    database["sessions"].update_one({}, {"$set": {"userId": "another"}})
 
 
 def cut_a_file(database: Database[Found]) -> None:
@@ -90,6 +115,10 @@ def cut_a_file(database: Database[Found]) -> None:
 
 def leave_a_job_running(database: Database[Found]) -> None:
     database["jobs"].update_one({}, {"$set": {"status": "running"}})
+
+
+def fail_a_job(database: Database[Found]) -> None:
+    database["jobs"].update_one({}, {"$set": {"status": "failed", "error": "planted"}})
 
 
 def lose_a_job(database: Database[Found]) -> None:
@@ -102,9 +131,15 @@ PLANTED: list[tuple[Callable[[Database[Found]], None], str]] = [
     (forget_one, "learned not"),
     (break_the_chain, "no single chain of parents"),
     (have_none_active, "0 versions are active"),
+    (have_all_active, "3 versions are active"),
+    (point_elsewhere, "names another active version"),
     (alter_a_binary, "does not load"),
+    (take_the_parents_binary, "does not load"),
+    (leave_an_orphan, "models has an orphan"),
+    (give_a_session_away, "belongs to another driver"),
     (cut_a_file, "telemetry file"),
     (leave_a_job_running, "is stuck: running"),
+    (fail_a_job, "failed: planted"),
     (lose_a_job, "was answered and is lost"),
 ]
 
@@ -129,3 +164,11 @@ def test_what_is_planted_is_named(
 
 def test_a_session_that_nobody_sent_is_named(container: Container, answered: list[Answered]) -> None:
     assert "though no answer named it" in found(container, answered[:-1])
+
+
+def test_a_model_that_learned_more_than_its_version_says_is_named(
+    container: Container, stored: Database[Found], answered: list[Answered]
+) -> None:
+    forget_one(stored)
+    learned = sum(one.valid_laps for one in answered)
+    assert f"has learned {learned} laps of {SESSIONS} sessions instead of" in found(container, answered)
