@@ -52,7 +52,7 @@ control_socket_disable = True  # it would be shared by every gunicorn of this us
 # is imported: after this file, in each worker, for the application is not preloaded.
 # They are mapped into memory: where a full disk has no room for a page, the kernel ends the process (SIGBUS).
 _data = _settings.data_dir.resolve()
-_name = f"lapwise-metrics-{hashlib.sha256(bytes(_data)).hexdigest()[:16]}-{_settings.port}"
+_name = f"lapwise-metrics-{os.getuid()}-{hashlib.sha256(bytes(_data)).hexdigest()[:16]}-{_settings.port}"
 _memory = Path("/dev/shm")  # noqa: S108  # the folder in it is made by us or not at all
 _folder = _memory if os.access(_memory, os.W_OK) else _data / "run"
 _metrics = Path(os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_folder / _name)))

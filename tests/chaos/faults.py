@@ -9,7 +9,6 @@ import psutil
 import pymongo
 from pymongo.errors import PyMongoError
 
-from app.mongo import Document
 from app.services.attempts import RENEW_SECONDS
 from app.stores.job_status import EPOCH
 from app.stores.queue import QUEUE
@@ -119,17 +118,17 @@ def _flush_redis(target: Target, _fault: PlannedFault) -> float:
 
 def _run_twice(target: Target, _fault: PlannedFault) -> float:
     """Stops the children until the job of one was taken over, then lets that one go on."""
-    children = _children(target, "worker")
     job = target.running_job()
+    children = _children(target, "worker")
     for child in children:
         child.suspend()
     try:
-        learner = next((child for child in children if _gives_signs_of_life(target, job["_id"], child)), None)
-        _must(learner, "the job had ended when its process was found")
+        learner = _learner(target, job["_id"], children)
         for child in children:
             if child != learner:
                 child.resume()
-        over = wait_for(lambda: _job(target, job["_id"])["attempts"] > job["attempts"], TAKEN_OVER_SECONDS)
+        later = {"_id": job["_id"], "attempts": {"$gt": job["attempts"]}}
+        over = wait_for(lambda: target.database["jobs"].find_one(later), TAKEN_OVER_SECONDS)
     finally:
         for child in children:
             child.resume()
@@ -138,20 +137,18 @@ def _run_twice(target: Target, _fault: PlannedFault) -> float:
     return at
 
 
-def _gives_signs_of_life(target: Target, job_id: str, child: psutil.Process) -> bool:
-    """Whether a job that stands still goes on while one of the stopped processes does."""
-    before = _job(target, job_id)
-    child.resume()
-    time.sleep(1.2 * RENEW_SECONDS)
-    child.suspend()
-    time.sleep(0.1)  # a write may be under way
-    now = _job(target, job_id)
-    return bool(now["status"] == "running" and now["leaseUntil"] > before["leaseUntil"])
-
-
-def _job(target: Target, job_id: str) -> Document:
-    found: Document = target.database["jobs"].find_one({"_id": job_id})
-    return found
+def _learner(target: Target, job_id: str, children: list[psutil.Process]) -> psutil.Process:
+    """The stopped process that has the job: after so long a stop it keeps its lease with the next lap."""
+    time.sleep(RENEW_SECONDS)
+    job = target.database["jobs"].find_one({"_id": job_id})
+    kept = {"_id": job_id, "status": "running", "leaseUntil": {"$gt": job["leaseUntil"]}}
+    for child in children:
+        child.resume()
+        wait_for(lambda: target.database["jobs"].find_one(kept), RENEW_SECONDS)
+        child.suspend()
+        if target.database["jobs"].find_one(kept):
+            return child
+    raise DidNotHappen("the job had ended when its process was found")
 
 
 def _no_worker(target: Target, fault: PlannedFault, let_go: Callable[[], None]) -> float:

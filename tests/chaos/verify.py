@@ -6,6 +6,7 @@ from typing import Any
 
 from pymongo.database import Database
 
+from app.client import ApiError
 from app.container import Container
 from app.domain import LineageKey, ModelType, Version, utc_now
 from app.errors import LapwiseError
@@ -43,7 +44,11 @@ def seen_by(driver: Driver) -> Iterator[str]:
     if listed != set().union(*by_track.values()):
         yield f"{driver.name} sees {len(listed)} sessions of {len(driver.answered)} answered"
     for track, sessions in by_track.items():
-        active = client.active(track)
+        try:
+            active = client.active(track)
+        except ApiError as exc:
+            yield f"{driver.name} sees no active version for {track}: {exc}"
+            continue
         if set(active["trainingSessionIds"]) != sessions:
             yield f"{driver.name} sees an active version for {track} that has not learned what was sent"
         among = [version["id"] for version in client.versions(track) if version["isActive"]]
