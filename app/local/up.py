@@ -1,5 +1,6 @@
 """`lapwise up`: starts every program in order, says when all are ready, names those that die, stops them."""
 
+import os
 import signal
 import time
 from collections import Counter
@@ -31,6 +32,7 @@ LOCAL_LIMITS = {
     "LAPWISE_REGISTER_RATE_LIMIT": "10000 per minute",
 }
 ALL_PROGRAMS = ("web", "worker", "courier", "beat", "flower", "mongod", "redis")
+MEMORY = "/dev/shm"  # noqa: S108  # names in it are made unique
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -51,13 +53,16 @@ def up(settings: LocalSettings, environment: Mapping[str, str], say: Callable[[s
     """
     folder = settings.data_dir.resolve()
     make_folders(folder)
-    # A Unix socket's path holds 107 bytes, fewer than a deep data directory may need.
+    # A Unix socket's path holds 107 bytes, fewer than a deep data directory may need. With it lies what web
+    # maps into memory (see gunicorn.conf.py), and it goes with it, even if web was killed.
+    memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with (
         _StopSignals() as signals,
         only_run(folder / "run", signals.pause) as lock,
-        TemporaryDirectory(prefix="lapwise-") as sockets,
+        TemporaryDirectory(prefix="lapwise-", dir=memory) as own,
     ):
-        run = _Run(settings, folder, Path(sockets) / "supervisor", signals, _tolerant(say))
+        run = _Run(settings, folder, Path(own) / "supervisor", signals, _tolerant(say))
+        environment = {"PROMETHEUS_MULTIPROC_DIR": str(Path(own) / "metrics"), **environment}
         try:
             run.start(environment, lock)
             run.follow()
