@@ -10,6 +10,7 @@ from multiprocessing.sharedctypes import RawValue
 from typing import Any
 
 from celery import Celery
+from celery.bootsteps import StartStopStep
 from celery.signals import (
     celeryd_init,
     heartbeat_sent,
@@ -84,7 +85,20 @@ def _bound_memory(**_: object) -> None:
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _begin_to_leave(**_: object) -> None:
-    _leave_at.value = time.monotonic() + Settings.from_environment().drain_seconds
+    _leave_at.value = _leave_at.value or time.monotonic() + Settings.from_environment().drain_seconds
+
+
+class _Leaving(StartStopStep):  # type: ignore[misc]
+    """Errors of the broker that Celery does not expect end a worker without that signal.
+
+    It would wait for its jobs to end, however long they take, and do nothing else meanwhile.
+    """
+
+    def close(self, _worker: object) -> None:
+        _begin_to_leave()
+
+
+celery.steps["worker"].add(_Leaving)
 
 
 def is_leaving() -> bool:

@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -38,7 +39,10 @@ def begin_and_end(target: Target, fault: PlannedFault, let_go: Callable[[], None
     """
     if fault.kind is Kind.NO_WORKER:
         return _no_worker(target, fault, let_go)
-    return DEEDS[fault.kind](target, fault)
+    try:
+        return DEEDS[fault.kind](target, fault)
+    except psutil.NoSuchProcess as exc:
+        raise DidNotHappen("its process had ended by itself") from exc
 
 
 def _kill_program(name: str) -> Do:
@@ -54,8 +58,8 @@ def _kill_with_children(name: str) -> Do:
     """Kills all of it at once, or as often the main process alone, whose children are then orphans."""
 
     def kill(target: Target, fault: PlannedFault) -> float:
-        main = target.process(name)
         target.running_job()
+        main = target.process(name)
         children = main.children(recursive=True) if fault.choice < 0.5 else []
         return _killed(target, name, [main, *children])
 
@@ -64,9 +68,9 @@ def _kill_with_children(name: str) -> Do:
 
 def _kill_child_of(name: str) -> Do:
     def kill(target: Target, fault: PlannedFault) -> float:
-        children = _children(target, name)
         if fault.kind in IN_TRAINING:
             target.running_job()
+        children = _children(target, name)
         return _ended([children[int(fault.choice * len(children))]])
 
     return kill
@@ -90,8 +94,11 @@ def _killed(target: Target, name: str, processes: list[psutil.Process]) -> float
 
 
 def _ended(processes: list[psutil.Process]) -> float:
-    for process in processes:
-        process.kill()
+    first, *others = processes
+    first.kill()
+    for process in others:
+        with suppress(psutil.NoSuchProcess):  # its parent's end was its own
+            process.kill()
     at = time.monotonic()
     if psutil.wait_procs(processes, GONE_SECONDS)[1]:
         raise DidNotHappen("it survived")
@@ -120,9 +127,9 @@ def _run_twice(target: Target, _fault: PlannedFault) -> float:
     """Stops the children until the job of one was taken over, then lets that one go on."""
     job = target.running_job()
     children = _children(target, "worker")
-    for child in children:
-        child.suspend()
     try:
+        for child in children:
+            child.suspend()
         learner = _learner(target, job["_id"], children)
         for child in children:
             if child != learner:
@@ -131,7 +138,8 @@ def _run_twice(target: Target, _fault: PlannedFault) -> float:
         over = wait_for(lambda: target.database["jobs"].find_one(later), TAKEN_OVER_SECONDS)
     finally:
         for child in children:
-            child.resume()
+            with suppress(psutil.NoSuchProcess):
+                child.resume()
     at = time.monotonic()
     _must(over, "the job was not taken over")
     return at
