@@ -9,7 +9,7 @@ from tests.chaos.load import Observed
 from tests.chaos.plan import IN_TRAINING, LONG_LAPS, Kind, make_plan
 from tests.chaos.report import Report
 
-CI = {"seed": 1, "sessions": 100, "faults": 24}  # as .ci/run has it
+CI = {"seed": 48, "sessions": 100, "faults": 24}  # as .ci/run has it
 
 
 @pytest.fixture
@@ -19,13 +19,14 @@ def report() -> Report:
 
 def test_a_seed_repeats_its_plan_and_another_has_another() -> None:
     assert make_plan(**CI) == make_plan(**CI)
-    assert make_plan(**CI) != make_plan(**CI | {"seed": 2})
+    assert make_plan(**CI) != make_plan(**CI | {"seed": 49})
 
 
-def test_ci_meets_each_kind_of_fault_at_least_once() -> None:
+def test_ci_meets_each_kind_of_fault_and_twice_those_that_may_come_too_late() -> None:
     counts = Counter(fault.kind for fault in make_plan(**CI).faults)
     assert counts.keys() == set(Kind)
-    assert set(counts.values()) == {1, 2}
+    late = (*IN_TRAINING, Kind.NO_WORKER, Kind.DROP_CONNECTIONS, Kind.FULL_DISK)
+    assert {counts[kind] for kind in late} == {2}
 
 
 def test_sessions_come_with_the_faults_and_all_of_them_come() -> None:
@@ -86,4 +87,4 @@ def test_answers_that_come_late_and_faults_that_never_came_are_violations(report
         "drivers waited 32.0 s for GET /jobs",
         "a worker child stopped past its lease never really happened: too late",
     ]
-    assert list(report.lines())[-1] == "3 violations; SEED=1 repeats this plan"
+    assert list(report.lines())[-1] == "3 violations; SEED=48 repeats this plan"
