@@ -9,6 +9,7 @@ from app.domain import Version
 from app.errors import ModelNotFound
 from app.web.blueprint import page
 from app.web.charts import asked_theme, chart, chart_answer, hover, legend_above, series
+from learning.fields import CONDITIONS
 
 FORMATS = {
     "lapwise": "Bundle, to import again",
@@ -24,6 +25,7 @@ SLIDERS = (  # name, label, least, most, step, value
     ("brake", "Brake", 0.0, 1.0, 0.05, 0.0),
     ("gear", "Gear", 1.0, 8.0, 1.0, 5.0),
 )
+LABELS = {"fuel": "Fuel", "tyre_life": "Laps on these tyres", "air_temp": "Air, °C", "road_temp": "Track, °C"}
 
 
 @page("/models/<id:id>")
@@ -74,6 +76,7 @@ def predict(id: str) -> str:
         "pages/predict.html",
         version=version,
         sliders=SLIDERS if _is_lap_time(version) else (),
+        conditions=[(name, text, CONDITIONS[name]) for name, text in LABELS.items()],
         sessions=[session for session in sessions if session.valid_laps_count],
     )
 

@@ -3,14 +3,17 @@
 import re
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocketRoute, expect
 
 from tests.browser.conftest import Equipped
-from tests.browser.driving import WIDE, Watch
+from tests.browser.driving import NARROW, OUTPUT, WIDE, Watch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 TIME = re.compile(r"^\d:\d\d\.\d{3}$")
+VERDICT = re.compile(
+    r"^Driven\. At the line it said \S+, [+−]?\d.* at half the lap it said \S+, [+−]?\d.*\.$"
+)
 BAND = re.compile(r"^\d:\d\d\.\d{3} and \d:\d\d\.\d{3}$")
 
 
@@ -42,8 +45,51 @@ def test_a_recorded_lap_is_predicted_live_until_its_end(mine: Page, equipped: Eq
     live.get_by_role("button", name="Play").click()
     expect(live.locator("[data-band]")).to_have_text(BAND, timeout=10_000)
     expect(live.locator("[data-place]")).to_have_text("100 %", timeout=30_000)
-    expect(live.locator("[data-said]")).to_contain_text("At half the lap it said")
+    expect(live.locator("[data-said]")).to_have_text(VERDICT)
+    mine.screenshot(path=OUTPUT / "replay-light-1600.png", full_page=True)
+    mine.emulate_media(color_scheme="dark")
+    mine.set_viewport_size(NARROW)
+    mine.screenshot(path=OUTPUT / "replay-dark-360.png", full_page=True)
     assert abs(seconds(live.locator("[data-now]")) - seconds(live.locator("[data-real]"))) < 0.1
+
+
+def test_a_replay_pauses_goes_on_and_stops(mine: Page, equipped: Equipped) -> None:
+    mine.goto(equipped.paths["predict"])
+    live = mine.locator("[data-live]")
+    live.get_by_role("button", name="Play").click()
+    expect(live.locator("[data-place]")).to_have_text(re.compile(r"^[1-9]\d* %$"))
+    live.get_by_role("button", name="Pause").press("Enter")
+    expect(live.locator("[data-said]")).to_have_text("Paused.")
+    mine.wait_for_timeout(300)  # answers that were on their way
+    before = live.locator("[data-place]").text_content()
+    mine.wait_for_timeout(1_500)
+    expect(live.locator("[data-place]")).to_have_text(before or "")
+    live.get_by_role("button", name="Go on").press("Enter")
+    expect(live.locator("[data-place]")).not_to_have_text(before or "")
+    live.get_by_role("button", name="Stop").click()
+    expect(live.locator("[data-said]")).to_have_text("Stopped.")
+    expect(live.get_by_role("button", name="Play")).to_be_enabled()
+
+
+def test_a_replay_whose_sign_in_ended_renews_it_and_goes_on(
+    mine: Page, equipped: Equipped, watch: Watch
+) -> None:
+    opened: list[WebSocketRoute] = []
+    mine.route_web_socket(
+        re.compile("/live"), lambda route: (opened.append(route), route.connect_to_server())
+    )
+    watch.expected = {401}
+    mine.goto(equipped.paths["predict"])
+    live = mine.locator("[data-live]")
+    live.get_by_label("Speed").fill("10")
+    live.get_by_role("button", name="Play").click()
+    expect(live.locator("[data-place]")).to_have_text(re.compile(r"^[1-9]\d %$"))
+    mine.context.clear_cookies(name="access_token_cookie")
+    with mine.expect_response("**/login/renew") as renewal:
+        opened[0].close(code=4401, reason="the token has expired")
+    assert renewal.value.status == 204
+    expect(live.locator("[data-said]")).to_have_text(VERDICT, timeout=30_000)
+    assert len(opened) == 2
 
 
 def seconds(shown: Locator) -> float:

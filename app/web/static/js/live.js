@@ -1,111 +1,114 @@
-// A recorded lap is driven once more: its frames go through the live WebSocket, and what comes back is drawn as it comes.
+// The live part of the page: a recorded lap is chosen and driven once more, and what is predicted is drawn as it comes.
 
 import { api } from "./api.js";
 import { gap, lapTime } from "./format.js";
-import { told, toast } from "./messages.js";
+import { told } from "./messages.js";
+import { framesOf, Replay } from "./replay.js";
 
 const POINTS = 800;
-const ROOM = 1.5; // of the widest interval shown, in seconds, above and below the lap's time
+const ROOM = 1.5; // seconds that are shown above and below the lap's time
 const box = document.querySelector("[data-live]");
 const form = box?.querySelector("form");
-let stop = () => {};
+let replay = null;
+let drawing = 0;
+let turn = 0; // of choosing and starting: what an earlier one still gets is left aside
 
 if (form) {
   form.elements.session.addEventListener("change", listLaps);
+  form.elements.lap.addEventListener("change", () => stop("Stopped, for another lap was chosen."));
   form.elements.pace.addEventListener("input", () => {
     form.querySelector("output").textContent = form.elements.pace.value;
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    play();
+    if (replay) turnOver();
+    else play();
   });
   form.querySelector("[data-stop]").addEventListener("click", () => stop("Stopped."));
   listLaps();
 }
 
 async function listLaps() {
+  stop("Stopped, for another session was chosen.");
+  const mine = (turn += 1);
+  ready(false);
+  say("Looking for its laps …");
+  form.elements.lap.replaceChildren();
   try {
     const laps = await api(`/racing-session/${form.elements.session.value}/laps`);
-    const options = laps.filter((lap) => lap.valid && lap.lapTime !== null).map((lap) => {
-      const option = document.createElement("option");
-      option.value = lap.lap;
-      option.textContent = `lap ${lap.lap} · ${lapTime(lap.lapTime)}`;
-      return option;
-    });
+    if (mine !== turn) return;
+    const options = laps.filter((lap) => lap.valid && lap.lapTime !== null).map(option);
     form.elements.lap.replaceChildren(...options);
+    ready(options.length > 0);
+    say(options.length ? "Choose a lap and play it." : "No lap of this session counts; choose another session.");
   } catch (error) {
-    toast(told(error), { bad: true });
+    if (mine === turn) say(told(error));
   }
+}
+
+function option(lap) {
+  const made = document.createElement("option");
+  made.value = lap.lap;
+  made.textContent = `lap ${lap.lap} · ${lapTime(lap.lapTime)}`;
+  return made;
 }
 
 async function play() {
-  stop("");
+  const mine = (turn += 1);
+  const { session, lap, pace } = form.elements;
+  ready(false);
+  say("Loading the lap …");
   try {
-    const { session, lap } = form.elements;
-    if (!lap.value) return say("No lap of this session counts; choose another.");
-    run(await api(`/racing-session/${session.value}/laps/${lap.value}/trace?points=${POINTS}`));
+    const trace = await api(`/racing-session/${session.value}/laps/${lap.value}/trace?points=${POINTS}`);
+    if (mine !== turn) return;
+    const frames = framesOf(trace);
+    const on = shownBy(frames, trace.lapTime);
+    say("Connecting …");
+    replay = new Replay(box.dataset.live, frames, { pace: () => Number(pace.value), on });
+    controls();
   } catch (error) {
-    say(told(error));
+    if (mine === turn) say(told(error));
   }
+  if (mine === turn) ready(true);
 }
 
-function run(trace) {
-  const { channels, position, lapTime: real } = trace;
-  const address = `/ai-model/${box.dataset.live}/live?include_confidence=true`;
-  const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}${address}`, ["lapwise.live"]);
+function shownBy(frames, real) {
   const seen = [];
-  let timer = null;
-  let next = 0;
-  stop = (why) => {
-    stop = () => {};
-    clearInterval(timer);
-    socket.close();
-    playing(false);
-    say(why);
-  };
-  playing(true);
   set("real", lapTime(real));
-  say("Connecting …");
-  socket.addEventListener("open", () => {
-    const began = performance.now();
-    say("Playing.");
-    timer = setInterval(() => {
-      const now = ((performance.now() - began) / 1000) * Number(form.elements.pace.value);
-      let newest = next;
-      while (newest < POINTS - 1 && channels.current_lap_time[newest] <= now) newest += 1;
-      if (newest === next && next > 0) return;
-      next = newest;
-      if (socket.readyState === WebSocket.OPEN) socket.send(JSON.stringify(frame(channels, position, next)));
-      if (next >= POINTS - 1) clearInterval(timer);
-    }, 1000 / 60);
-  });
-  socket.addEventListener("message", ({ data }) => {
-    const answer = JSON.parse(data);
-    if (answer.error) return say(answer.error.message);
-    seen.push({ at: position[answer.id], ...answer.confidence, time: answer.predictions.lap_time });
-    show(seen, real);
-    if (answer.id >= POINTS - 1) {
-      const last = seen[Math.floor(seen.length / 2)];
-      stop(`Driven. At half the lap it said ${lapTime(last.time)}, ${gap(last.time - real)} from what it was.`);
-    }
-  });
-  socket.addEventListener("close", ({ code }) => stop(code === 4401 ? "The sign-in has ended." : "The connection has ended; play again."));
+  return {
+    said: say,
+    answered: ({ id, confidence, predictions }) => {
+      seen.push({ at: frames[id].track_position, ...confidence, time: predictions.lap_time });
+      drawing ||= requestAnimationFrame(() => show(seen, real));
+    },
+    ended: (why) => {
+      replay = null;
+      controls();
+      say(why ?? verdict(seen, real));
+    },
+  };
 }
 
-function frame(channels, position, index) {
-  const value = (name, otherwise) => channels[name]?.[index] ?? otherwise;
-  return {
-    id: index,
-    trackPosition: position[index],
-    currentLapTime: value("current_lap_time", 0),
-    speed: value("speed", 0),
-    throttle: value("throttle", 0),
-    brake: value("brake", 0),
-    gear: value("gear", 0),
-  };
+function verdict(seen, real) {
+  const half = seen.find(({ at }) => at >= 0.5);
+  const off = ({ time }) => `${lapTime(time)}, ${gap(time - real)} from what it was`;
+  const before = half ? `; at half the lap it said ${off(half)}` : "";
+  return `Driven. At the line it said ${off(seen.at(-1))}${before}.`;
+}
+
+function turnOver() {
+  replay.pause(!replay.paused);
+  controls();
+}
+
+function stop(why) {
+  turn += 1;
+  replay?.stop(why);
+  ready(form.elements.lap.value !== "");
 }
 
 function show(seen, real) {
+  drawing = 0;
   const last = seen.at(-1);
   set("now", lapTime(last.time));
   set("band", last.lower === undefined ? "–" : `${lapTime(last.lower)} and ${lapTime(last.upper)}`);
@@ -125,9 +128,14 @@ function set(name, text) {
 }
 
 function say(text) {
-  if (text) box.querySelector("[data-said]").textContent = text;
+  box.querySelector("[data-said]").textContent = text;
 }
 
-function playing(yes) {
-  form.querySelector("[data-stop]").disabled = !yes;
+function controls() {
+  form.querySelector("[data-stop]").disabled = !replay;
+  form.querySelector("[data-play]").textContent = !replay ? "Play" : replay.paused ? "Go on" : "Pause";
+}
+
+function ready(yes) {
+  form.querySelector("[data-play]").disabled = !yes;
 }
