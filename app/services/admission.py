@@ -92,12 +92,19 @@ class Admission:
         Overloaded
             There are as many already; the threads that are left are for other requests.
         """
-        if not self._reading.acquire(blocking=False):
-            raise Overloaded
-        try:
+        with one_of_few(self._reading):
             yield
-        finally:
-            self._reading.release()
+
+
+@contextmanager
+def one_of_few(places: BoundedSemaphore) -> Iterator[None]:
+    """A place for as long as the context lasts, or `Overloaded` at once."""
+    if not places.acquire(blocking=False):
+        raise Overloaded
+    try:
+        yield
+    finally:
+        places.release()
 
 
 class _Glance:

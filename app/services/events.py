@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -28,7 +27,7 @@ from app.errors import (
 from app.logs import request_ids
 from app.mongo import Client, in_transaction
 from app.services.accounts import normalised
-from app.services.admission import Admission
+from app.services.admission import Admission, one_of_few
 from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs
 from app.services.sessions import Draft, Sessions
@@ -148,7 +147,7 @@ class Events:
         user_id = found.get(event.driver)
         if user_id is None:
             raise UserNotFound
-        with self._one_of_few(), NamedTemporaryFile(prefix="lapwise-", suffix=".jsonl") as file:
+        with one_of_few(self._reading), NamedTemporaryFile(prefix="lapwise-", suffix=".jsonl") as file:
             file.write(json_lines(rows))
             file.flush()
             new = NewSession(
@@ -158,15 +157,6 @@ class Events:
                 setup=event.setup,
             )
             return self._sessions.prepare(user_id, new)
-
-    @contextmanager
-    def _one_of_few(self) -> Iterator[None]:
-        if not self._reading.acquire(blocking=False):
-            raise Overloaded
-        try:
-            yield
-        finally:
-            self._reading.release()
 
     def _take_all(
         self, batch: Sequence[_Asked], taken: Mapping[str, TakenEvent] = NOTHING

@@ -1,6 +1,7 @@
 """Taking in sessions: read, checked and stored as one, with the jobs that learn them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -173,22 +174,16 @@ class Sessions:
         ------
         LapNotFound, TraceNotFound
         """
+        (trace,) = self.traces(user_id, session_id, [lap_number], points)
+        return trace
+
+    def traces(
+        self, user_id: str, session_id: str, lap_numbers: Sequence[int], points: int
+    ) -> list[dict[str, Any]]:
+        """As `trace`, of several laps, which are read once."""
         session = self._sessions.decoded_laps(self._sessions.get(user_id, session_id))
-        lap = next((lap for lap in session.laps if lap.number == lap_number), None)
-        if lap is None:
-            raise LapNotFound
-        if not len(lap.position):
-            raise TraceNotFound
-        shares = np.linspace(0.0, 1.0, points)
-        channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
-        for name in lap.channels:
-            channels[name] = _rounded(_resampled(lap, name, shares))
-        return {
-            "lap": lap.number,
-            "lapTime": lap.lap_time,
-            "position": _rounded(shares),
-            "channels": channels,
-        }
+        laps = {lap.number: lap for lap in session.laps}
+        return [_trace(laps.get(number), points) for number in lap_numbers]
 
     def _record(self, draft: Draft, auto_train: bool, tx: ClientSession) -> tuple[Job, ...]:
         self._users.hold(draft.session.user_id, tx=tx)
@@ -249,6 +244,23 @@ def _summary(lap: Lap) -> LapSummary:
         tyre_life=tyre_life if isinstance(tyre_life, float) else None,
         wetness=wetness if isinstance(wetness, float) else None,
     )
+
+
+def _trace(lap: Lap | None, points: int) -> dict[str, Any]:
+    if lap is None:
+        raise LapNotFound
+    if not len(lap.position):
+        raise TraceNotFound
+    shares = np.linspace(0.0, 1.0, points)
+    channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
+    for name in lap.channels:
+        channels[name] = _rounded(_resampled(lap, name, shares))
+    return {
+        "lap": lap.number,
+        "lapTime": lap.lap_time,
+        "position": _rounded(shares),
+        "channels": channels,
+    }
 
 
 def _resampled(lap: Lap, name: str, shares: Floats) -> Floats:

@@ -18,6 +18,7 @@ from typing import IO, Any
 import zstandard
 
 from app.errors import BackupRefused
+from app.keys import key_id
 
 FORMAT = "lapwise-backup-1"
 HEAD, CONTENTS = "backup.json", "contents.json"
@@ -133,11 +134,6 @@ def parts(file: IO[bytes], on_read: Callable[[int], None]) -> Iterator[tuple[str
     for name, data in _members(file, on_read):
         if name not in (HEAD, CONTENTS):
             yield name.rpartition("/")[0], data
-
-
-def key_id(key: bytes) -> str:
-    """Tells keys apart, and nothing of a key."""
-    return hmac.new(key, b"lapwise-backup-key", hashlib.sha256).hexdigest()[:16]
 
 
 def _members(file: IO[bytes], on_read: Callable[[int], None]) -> Iterator[tuple[str, bytes]]:

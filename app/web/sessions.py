@@ -40,7 +40,7 @@ def session(id: str) -> str:
 @page("/charts/trace/<id:id>/<int:a>/<int:b>/<channel>")
 def trace_chart(id: str, a: int, b: int, channel: str) -> Response:
     """A channel of two laps against the position on the lap; `gap` is the time that `b` has lost to `a`."""
-    first, second = (services().sessions.trace(g.user.id, id, lap, POINTS) for lap in (a, b))
+    first, second = services().sessions.traces(g.user.id, id, [a, b], POINTS)
     theme = asked_theme()
     if channel == "gap":
         plot = chart(x="position on the lap", y=f"gap of lap {b}, s", height=160)

@@ -1,10 +1,11 @@
 """The chaos suite's look inside finds what it is there to find: each violation is planted and named."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from bson import Binary
+from pymongo import IndexModel
 from pymongo.database import Database
 
 from app.container import Container
@@ -13,12 +14,18 @@ from tests.chaos.load import Answered
 from tests.integration.drivers import TRACK, Driver, NewDriver
 
 SESSIONS = 3
+ONE_ACTIVE, OPTIONS = "one_active", ("name", "unique", "partialFilterExpression")
 Found = dict[str, Any]
 
 
 @pytest.fixture
-def stored(container: Container) -> Database[Found]:
-    return container.mongo_client[container.settings.database]
+def stored(container: Container) -> Iterator[Database[Found]]:
+    """The database; an index that a test has to drop is there again after it, for other tests count on it."""
+    database = container.mongo_client[container.settings.database]
+    (index,) = [one for one in database["aimodels"].list_indexes() if one["name"] == ONE_ACTIVE]
+    yield database
+    database["aimodels"].delete_many({})
+    database["aimodels"].create_indexes([IndexModel(index["key"], **{name: index[name] for name in OPTIONS})])
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def have_none_active(database: Database[Found]) -> None:
 
 
 def have_all_active(database: Database[Found]) -> None:
-    database["aimodels"].drop_index("one_active")
+    database["aimodels"].drop_index(ONE_ACTIVE)
     database["aimodels"].update_many({}, {"$set": {"isActive": True}})
 
 

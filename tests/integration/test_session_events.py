@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -29,6 +29,7 @@ DRIVER, STRANGER = new_id(), new_id()
 EMAIL = "max@example.org"
 LAP_TIME = ModelType.LAP_TIME_PREDICTION
 Send = Callable[..., TestResponse]
+AtOnce = Callable[..., list[Any]]
 
 
 @pytest.fixture(autouse=True)
@@ -206,21 +207,26 @@ def meet_once_prepared(monkeypatch: pytest.MonkeyPatch, *containers: Container) 
         monkeypatch.setattr(container.sessions, "prepare", meeting)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_of_two_bodies_with_one_event_id_at_once_the_refused_one_leaves_nothing(
-    settings: Settings,
-    container: Container,
-    rows: list[dict[str, Any]],
-    database: Database[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-    processes: int,
-) -> None:
+@pytest.fixture(params=["one process", "two processes"])
+def at_once(
+    request: pytest.FixtureRequest, settings: Settings, container: Container, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AtOnce]:
+    """What becomes of two events that are taken at the same moment, by one process or by two."""
     with build_container(settings) as other, ThreadPoolExecutor(2) as pool:
-        containers = (container, other if processes == 2 else container)
+        containers = (container, other if request.param == "two processes" else container)
         meet_once_prepared(monkeypatch, *dict.fromkeys(containers, None))
-        bodies = (with_rows(rows), with_rows(rows[:-1]))
-        work = [pool.submit(one.events.take, body) for one, body in zip(containers, bodies, strict=True)]
-        outcomes = [one.exception() or one.result() for one in work]
+
+        def take(*bodies: events.SessionEvent) -> list[Any]:
+            work = [pool.submit(one.events.take, body) for one, body in zip(containers, bodies, strict=True)]
+            return [one.exception() or one.result() for one in work]
+
+        yield take
+
+
+def test_of_two_bodies_with_one_event_id_at_once_the_refused_one_leaves_nothing(
+    rows: list[dict[str, Any]], database: Database[dict[str, Any]], at_once: AtOnce
+) -> None:
+    outcomes = at_once(with_rows(rows), with_rows(rows[:-1]))
     (refused,) = [one for one in outcomes if isinstance(one, EventIdReused)]
     (taken,) = [one for one in outcomes if one is not refused]
     [session] = database["sessions"].find()
@@ -230,21 +236,10 @@ def test_of_two_bodies_with_one_event_id_at_once_the_refused_one_leaves_nothing(
     assert database["laps.files"].count_documents({}) == 1
 
 
-@pytest.mark.parametrize("processes", [1, 2])
 def test_the_same_rows_in_two_events_at_once_are_one_session(
-    settings: Settings,
-    container: Container,
-    rows: list[dict[str, Any]],
-    database: Database[dict[str, Any]],
-    monkeypatch: pytest.MonkeyPatch,
-    processes: int,
+    rows: list[dict[str, Any]], database: Database[dict[str, Any]], at_once: AtOnce
 ) -> None:
-    with build_container(settings) as other, ThreadPoolExecutor(2) as pool:
-        containers = (container, other if processes == 2 else container)
-        meet_once_prepared(monkeypatch, *dict.fromkeys(containers, None))
-        bodies = (with_rows(rows, "event-1"), with_rows(rows, "event-2"))
-        work = [pool.submit(one.events.take, body) for one, body in zip(containers, bodies, strict=True)]
-        taken = [one.result() for one in work]
+    taken = at_once(with_rows(rows, "event-1"), with_rows(rows, "event-2"))
     [session] = database["sessions"].find()
     assert [one.session.id for one in taken] == [session["_id"]] * 2
     assert taken[0].jobs[0].id == taken[1].jobs[0].id
