@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Figure
-from bench.rows import learning, predicting, queueing
+from bench.rows import asking, learning, predicting, queueing, storing
 from bench.stage import Stage
 
 Row = Callable[[Stage], list[Figure]]
@@ -22,6 +22,10 @@ ROWS: dict[str, Row] = {
     "hundred-rows": predicting.hundred_rows,
     "upload": learning.upload,
     "history": learning.history,
+    "submit": asking.submit,
+    "polling": asking.polling,
+    "lineages": storing.lineages,
+    "models-cache": storing.models_cache,
     "queue": queueing.queue,
     "workers": queueing.workers,
 }
@@ -52,7 +56,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--rounds", type=int, help=f"of each row; {ROUNDS} unless told")
-    parser.add_argument("--quick", action="store_true", help="only to see that all rows work; bars say little")
+    parser.add_argument(
+        "--quick", action="store_true", help="only to see that all rows work; bars say little"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the figures kept from former runs")
     return parser.parse_args()
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from celery import Celery
-
 from app.local.child import ChildPlatform
 from app.settings import LocalSettings
-from app.stores.queue import QUEUE
 from bench.bare_celery import NAME, NOTHING
+from bench.consuming import Consumer, celery_of, consumer_of
 from bench.figures import Figure, interleaved, ratios
 from bench.stage import ENVIRONMENT, Driver, Stage, environment_of, new_driver, running, session_file
 
@@ -58,10 +56,9 @@ def workers(stage: Stage) -> list[Figure]:
 class _Lineages:
     """Lineages of one driver on so many tracks, each of which learns one more session when `rate` is called."""
 
-    platform: ChildPlatform
     stage: Stage
     driver: Driver
-    consumer: "_Consumer"
+    consumer: Consumer
     count: int
     learned: int = 0
 
@@ -81,40 +78,18 @@ class _Lineages:
         return self.count / (last - first)
 
 
-class _Consumer:
-    """Lets a worker take messages of a queue, or wait."""
-
-    def __init__(self, app: Celery, queue: str, name: str) -> None:
-        self._app = app
-        self._queue = queue
-        self._to = [name]
-
-    def pause(self) -> None:
-        self._tell(self._app.control.cancel_consumer)
-
-    def resume(self) -> None:
-        self._tell(self._app.control.add_consumer)
-
-    def _tell(self, command: Callable[..., Any]) -> None:
-        answers = command(self._queue, destination=self._to, reply=True, timeout=10.0)
-        if not answers:
-            raise RuntimeError(f"{self._to[0]} does not answer")
-
-
 @contextmanager
 def _lineages(platform: ChildPlatform, stage: Stage) -> Iterator[_Lineages]:
     """Lineages that have each learned one session, so that a job grows what is there."""
-    app = _celery(platform)
-    lineages = _Lineages(
-        platform=platform,
-        stage=stage,
-        driver=new_driver(platform.endpoints()["api"]),
-        consumer=_Consumer(app, QUEUE, _worker(app, "worker@")),
-        count=stage.many(JOBS),
-    )
-    lineages.rate()
-    yield lineages
-    app.close()
+    with consumer_of(platform) as consumer:
+        lineages = _Lineages(
+            stage=stage,
+            driver=new_driver(platform.endpoints()["api"]),
+            consumer=consumer,
+            count=stage.many(JOBS),
+        )
+        lineages.rate()
+        yield lineages
 
 
 @contextmanager
@@ -122,15 +97,10 @@ def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[Callable[[],
     """Tells how many empty tasks a second a bare worker with as many processes does."""
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "bench.bare_celery", "worker"]
     options = f"--queues {NAME} --without-gossip --without-mingle -O fair -n bare@%h"
-    processes = str(LocalSettings().worker_processes)
-    with running(
-        [*command, *options.split(), "--concurrency", processes],
-        stage.folder / "celery.log",
-        environment_of(platform),
-    ):
-        app = _celery(platform)
-        consumer = _Consumer(app, NAME, _worker(app, "bare@"))
-        count = stage.many(TASKS)
+    log, environment = stage.folder / "celery.log", environment_of(platform)
+    concurrency = ["--concurrency", str(LocalSettings().worker_processes)]
+    with running([*command, *options.split(), *concurrency], log, environment), celery_of(platform) as app:
+        consumer, count = Consumer(app, NAME, "bare@"), stage.many(TASKS)
 
         def rate() -> float:
             consumer.pause()
@@ -143,7 +113,6 @@ def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[Callable[[],
 
         rate()
         yield rate
-        app.close()
 
 
 def _wait_until_empty(stage: Stage) -> None:
@@ -151,22 +120,6 @@ def _wait_until_empty(stage: Stage) -> None:
     redis = stage.container.redis
     while redis.llen(NAME) or redis.hlen("unacked"):
         time.sleep(0.005)
-
-
-def _celery(platform: ChildPlatform) -> Celery:
-    app = Celery("bench", broker=platform.servers()["LAPWISE_REDIS_URL"], set_as_current=False)
-    app.conf.update(task_default_exchange="")
-    return app
-
-
-def _worker(app: Celery, prefix: str) -> str:
-    """The full name of the worker that answers, once one does."""
-    end = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < end:
-        for name in app.control.inspect(timeout=1.0).ping() or {}:
-            if name.startswith(prefix):
-                return str(name)
-    raise RuntimeError(f"no worker {prefix}* has come up")
 
 
 def _moment(job: Any, name: str) -> float:
