@@ -12,14 +12,15 @@ from collections.abc import Callable
 from rich.console import Console
 
 from bench import report
-from bench.figures import Figure
-from bench.rows import asking, learning, predicting, queueing, storing
+from bench.figures import Figure, Skipped
+from bench.rows import asking, learning, peers, predicting, queueing, sizes, starting, storing
 from bench.stage import Stage
 
 Row = Callable[[Stage], list[Figure]]
 ROWS: dict[str, Row] = {
     "predict": predicting.predict,
     "hundred-rows": predicting.hundred_rows,
+    "peers": peers.peers,
     "upload": learning.upload,
     "history": learning.history,
     "submit": asking.submit,
@@ -28,6 +29,9 @@ ROWS: dict[str, Row] = {
     "models-cache": storing.models_cache,
     "queue": queueing.queue,
     "workers": queueing.workers,
+    "start": starting.start,
+    "worker-memory": starting.worker_memory,
+    "storage": sizes.storage,
 }
 ROUNDS, SECONDS = 5, 3.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.5
@@ -65,7 +69,11 @@ def _options() -> argparse.Namespace:
 
 def _measured(console: Console, stage: Stage, name: str) -> list[Figure]:
     started, load = time.monotonic(), report.load_average()
-    figures = ROWS[name](stage)
+    try:
+        figures = ROWS[name](stage)
+    except Skipped as exc:
+        console.print(f"{name} was not measured: {exc}", style="bold red")
+        return []
     seconds = round(time.monotonic() - started, 1)
     report.save(
         name,

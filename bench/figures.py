@@ -11,6 +11,10 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 
 
+class Skipped(Exception):
+    """A row cannot be measured here, and why."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """One claim and what was measured of it.

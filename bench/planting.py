@@ -59,11 +59,16 @@ def plant(
             for number, model_id in enumerate(ids):
                 owner = Owner(user_id=user_id, model_id=model_id)
                 signed = signed_for(artifact, owner, key=key)
-                documents.append(_version(seed.document, owner, track_name, number, ids) | {"hmac": signed.hmac})
+                documents.append(
+                    _version(seed.document, owner, track_name, number, ids) | {"hmac": signed.hmac}
+                )
         _insert(database["lineages"], states)
         _insert(database["aimodels"], documents)
         _insert(database["models.files"], [_file(one["_id"], len(seed.data)) for one in documents])
         _insert(database["models.chunks"], [_chunk(one["_id"], seed.data) for one in documents])
+    # GridFS makes them with the first file that it writes itself
+    database["models.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
+    database["models.files"].create_index([("filename", 1), ("uploadDate", 1)])
     return active
 
 

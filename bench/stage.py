@@ -1,4 +1,4 @@
-"""What the rows of the bench share: how long to measure, a platform, its drivers, and bare programs beside it."""
+"""What the rows of the bench share: how long to measure, a platform, its drivers, other programs beside it."""
 
 import json
 import os
@@ -23,6 +23,7 @@ from app.container import Container, build_container
 from app.local.child import ChildPlatform
 from app.local.probes import LOOPBACK, free_port
 from app.settings import LocalSettings, Settings
+from bench.figures import Skipped
 from bench.load import Clients
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
@@ -113,21 +114,23 @@ class Stage:
         return session_file(self.folder, index, laps=laps, sample_rate=sample_rate)
 
     @contextmanager
-    def serving(self, application: str) -> Iterator[str]:
+    def serving(
+        self, application: str, *, python: str = sys.executable, environment: Mapping[str, str] | None = None
+    ) -> Iterator[str]:
         """The address of a Flask app under gunicorn as the platform's web process has it."""
         local, port = LocalSettings(), free_port()
         options = f"-k gthread -w {local.web_processes} --threads {local.web_threads} --keep-alive 15"
         # without the platform's configuration, whose hooks expect the platform's application
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", "/dev/null", "--no-control-socket"]
+        gunicorn = [python, "-m", "gunicorn", "-c", "/dev/null", "--no-control-socket"]
         command = [*gunicorn, *options.split(), "-b", f"{LOOPBACK}:{port}", application]
-        with running(command, self.folder / "gunicorn.log"):
-            _wait_for(port)
+        with running(command, self.folder / "gunicorn.log", environment or {}) as process:
+            listening(port, process)
             yield f"http://{LOOPBACK}:{port}/"
 
 
 def environment_of(platform: ChildPlatform) -> dict[str, str]:
     """The servers and secrets of a platform."""
-    made = json.loads((platform.data_dir / "secrets.json").read_text())
+    made: dict[str, str] = json.loads((platform.data_dir / "secrets.json").read_text())
     return os.environ | made | platform.environment | platform.servers()
 
 
@@ -158,19 +161,30 @@ def session_file(folder: Path, index: int, *, laps: int, sample_rate: float = 20
 
 
 @contextmanager
-def running(command: list[str], log: Path, environment: Mapping[str, str] = os.environ) -> Iterator[None]:
-    """A program for as long as the context lasts."""
+def running(
+    command: list[str], log: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program for as long as the context lasts, with some variables more than this one has."""
     with (
         log.open("ab") as output,
-        subprocess.Popen(command, env=dict(environment), stdout=output, stderr=output) as process,
+        subprocess.Popen(
+            command, env=os.environ | dict(environment), stdout=output, stderr=output
+        ) as process,
     ):
         try:
-            yield
+            yield process
         finally:
             process.terminate()
 
 
-def _wait_for(port: int) -> None:
+def listening(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Returns once a program answers on a port.
+
+    Raises
+    ------
+    Skipped
+        It has ended, or takes too long.
+    """
     end = time.monotonic() + START_SECONDS
     while True:
         connection = HTTPConnection(LOOPBACK, port, timeout=5.0)
@@ -178,9 +192,9 @@ def _wait_for(port: int) -> None:
             connection.request("GET", "/")
             connection.getresponse()
             return
-        except OSError:
-            if time.monotonic() > end:
-                raise
+        except OSError as exc:
+            if process.poll() is not None or time.monotonic() > end:
+                raise Skipped(f"{process.args!r} does not start") from exc
             time.sleep(0.1)
         finally:
             connection.close()

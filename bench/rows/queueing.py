@@ -22,7 +22,7 @@ WAIT_SECONDS = 180.0
 
 
 def queue(stage: Stage) -> list[Figure]:
-    """Jobs that each learn one session of three laps, against empty tasks with the same broker and settings."""
+    """Jobs that each learn a session of three laps, against empty tasks with the same broker and settings."""
     with _bare_worker(stage.platform, stage) as empty, _lineages(stage.platform, stage) as lineages:
         jobs, tasks = zip(*interleaved(stage.rounds, lineages.rate, empty), strict=True)
     return [
@@ -54,7 +54,7 @@ def workers(stage: Stage) -> list[Figure]:
 
 @dataclass
 class _Lineages:
-    """Lineages of one driver on so many tracks, each of which learns one more session when `rate` is called."""
+    """Lineages of one driver on so many tracks; each learns one more session when `rate` is called."""
 
     stage: Stage
     driver: Driver

@@ -48,7 +48,10 @@ def lineages(stage: Stage) -> list[Figure]:
                 "few_s": [getattr(one, part) for one in here],
             },
         )
-        for name, part in (("a prediction by a model not in memory", "predict"), ("a page of versions", "page"))
+        for name, part in (
+            ("a prediction by a model not in memory", "predict"),
+            ("a page of versions", "page"),
+        )
     ]
 
 
@@ -132,7 +135,7 @@ def _asked(stage: Stage, planted: _Planted) -> _Times:
     predicted, paged = [], []
     with build_container(planted.settings) as container:
         container.models.page(new_id(), TRACK)  # connected
-        for user_id, track_name in random.sample(planted.lineages, min(FEW, len(planted.lineages))):  # noqa: S311
+        for user_id, track_name in random.sample(planted.lineages, min(FEW, len(planted.lineages))):
             started = time.perf_counter()
             container.models.predict(user_id, asked)
             predicted.append(time.perf_counter() - started)
