@@ -1,4 +1,4 @@
-"""What the rows of the bench share: how long to measure, a platform, its drivers, other programs beside it."""
+"""What the rows of the bench share: how long to measure, a platform, its drivers, programs beside it."""
 
 import json
 import os
