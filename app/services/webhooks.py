@@ -16,7 +16,7 @@ from app.domain import Job, JobStatus, Page, Version, iso, new_id, utc_now
 from app.errors import DestinationRefused, Invalid, TooManyWebhooks, Unavailable, WebhookDisabled
 from app.keys import Seal
 from app.logs import request_ids
-from app.mongo import Client, field_key, in_transaction
+from app.mongo import Client, after_commit, field_key, in_transaction
 from app.stores.accounts import Users
 from app.stores.deliveries import Delivery, DeliveryStatus, DeliveryStore
 from app.stores.queue import JobQueue
@@ -134,8 +134,7 @@ class Webhooks:
     ) -> None:
         """Records one delivery for each webhook of the driver that wants the event.
 
-        Within a transaction nothing is sent before it is committed: call `wake` then, or leave it to the
-        sweep, which comes every few seconds.
+        Within a transaction nothing is sent before it is committed.
 
         Parameters
         ----------
@@ -146,8 +145,8 @@ class Webhooks:
         """
         hooks = self._hooks.listening(user_id, HookEvent(event), tx=tx)
         self._deliveries.add([_delivery(hook, event, data) for hook in hooks], tx=tx)
-        if hooks and tx is None:
-            self.wake()
+        if hooks:
+            self.wake() if tx is None else after_commit(self.wake)
 
     def told(self, end: Callable[[ClientSession], J]) -> J:
         """The job that `end` ends, told in the same transaction if it succeeded or was given up."""
@@ -159,9 +158,7 @@ class Webhooks:
                 self.notify(job.user_id, ENDS[job.status], data, tx=tx)
             return job
 
-        job = in_transaction(self._client, work)
-        self.wake_if_due()
-        return job
+        return in_transaction(self._client, work)
 
     def model_activated(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Tells that another version is the active one, and why."""

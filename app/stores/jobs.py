@@ -128,10 +128,10 @@ class JobStore:
 
     def claim_next(self) -> Job | None:
         """Takes the job whose turn it is, or the oldest of its lineage; None when there is none to take."""
-        for job_id, turn in self._turns.next_jobs():
-            job = self.claim(job_id)
+        for waiting in self._turns.next_jobs():
+            job = self._take(waiting.job_id, waiting.lineage_id)
             if job is not None:
-                self._turns.serve(turn)
+                self._turns.serve(waiting.turn)
                 return job
         return None
 
@@ -142,17 +142,18 @@ class JobStore:
         """
         with errors_translated():
             asked = self._jobs.find_one({"_id": job_id}, {"lineageId": 1})
-            if asked is None:
-                return None
-            lineage_id = asked.get("lineageId")
-            which = {"_id": job_id} if lineage_id is None else {"lineageId": lineage_id}
-            now = utc_now()
-            taken = {
-                "status": _RUNNING,
-                "leaseToken": secrets.token_hex(16),
-                "leaseUntil": now + self._lease,
-                "startedAt": now,
-            }
+        return self._take(job_id, asked.get("lineageId")) if asked else None
+
+    def _take(self, job_id: str, lineage_id: str | None) -> Job | None:
+        which = {"_id": job_id} if lineage_id is None else {"lineageId": lineage_id}
+        now = utc_now()
+        taken = {
+            "status": _RUNNING,
+            "leaseToken": secrets.token_hex(16),
+            "leaseUntil": now + self._lease,
+            "startedAt": now,
+        }
+        with errors_translated():
             try:
                 found = self._jobs.find_one_and_update(
                     which | {"status": _QUEUED} | due(),
