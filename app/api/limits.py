@@ -6,13 +6,11 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import structlog
 from flask import Flask, Response, request
-from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
-from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from jwt import PyJWTError
 from redis.exceptions import RedisError
 
 from app.api.errors import shaped
+from app.api.tokens import access_claims
 from app.settings import Settings
 from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
@@ -106,8 +104,5 @@ def _caller() -> str:
 
     Nor does a refresh token: one that was stolen and revoked would use up its driver's count for a month.
     """
-    try:
-        verified = verify_jwt_in_request(optional=True, skip_revocation_check=True)
-    except (JWTExtendedException, PyJWTError):
-        verified = None
-    return f"user:{get_jwt_identity()}" if verified else f"address:{network()}"
+    claims = access_claims()
+    return f"user:{claims['sub']}" if claims else f"address:{network()}"
