@@ -118,7 +118,7 @@ def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:
 
 
 def after_commit(task: Callable[[], None]) -> None:
-    """Runs a task once, when the transaction it is called within is committed, and not if it never is."""
+    """Runs a task, the same one once, when the transaction it is called within has been committed."""
     tasks = _AFTER_COMMIT.get()
     if task not in tasks:
         tasks.append(task)

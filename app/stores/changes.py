@@ -1,10 +1,11 @@
 """Tells every process, at once, what it must no longer believe of what it keeps in memory."""
 
+import select
 import time
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import structlog
 from redis import Redis
@@ -42,6 +43,7 @@ class Changes:
         self._listener = listener
         self._clock = clock
         self._channel: PubSub | None = None
+        self._poll = select.poll()
         self._reopen_at = 0.0
         self._moment = 0
         self._unsure_until = 0  # moments before this one may have missed a change
@@ -77,6 +79,8 @@ class Changes:
             self._close(None)
 
     def _hear(self, channel: Any) -> None:
+        if not self._poll.poll(0):  # much cheaper than to try to read, and mostly there is nothing
+            return
         while (message := channel.get_message(timeout=0)) is not None:
             if message["type"] == "message":
                 self._moment += 1
@@ -96,6 +100,8 @@ class Changes:
             log.warning("changes_not_heard", error=str(exc))
             return False
         self._channel = channel
+        self._poll = select.poll()
+        self._poll.register(cast(Any, channel.connection)._sock, select.POLLIN)
         self._forget()
         return True
 

@@ -8,7 +8,6 @@ taking the next job is one look at the front of an index.
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -20,14 +19,6 @@ RETRAIN_LATER = 5  # turns that an automatic retraining lets others go first
 FRONT = [("turn", 1), ("queuedAt", 1), ("_id", 1)]
 _QUEUED, _RUNNING = JobStatus.QUEUED.value, JobStatus.RUNNING.value
 _NOW = "jobs"
-
-
-class Waiting(NamedTuple):
-    """A queued job that may be claimed."""
-
-    job_id: str
-    lineage_id: str | None
-    turn: int
 
 
 class Turns:
@@ -65,16 +56,16 @@ class Turns:
             given.append(replace(job, turn=last[flow]))
         return given
 
-    def next_jobs(self) -> Iterator[Waiting]:
+    def next_jobs(self) -> Iterator[Document]:
         """Queued jobs to claim, the first in turn first, while the caller asks for another.
 
-        Most often the first can be claimed. Those after it are of lineages that were not running when they
-        were looked for, and none is of one given before.
+        Of each its `lineageId` and `turn` are known. Most often the first can be claimed; those after it are of
+        lineages that were not running when they were looked for, and of none that was given before.
         """
         tried: set[str] = set()
         lineages: set[str] = set()
         while (found := self._front(tried, lineages)) is not None:
-            yield Waiting(found["_id"], found.get("lineageId"), found.get("turn") or 0)
+            yield found
             if not tried:
                 lineages = self._running_lineages()
             tried.add(found["_id"])
