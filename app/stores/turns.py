@@ -59,8 +59,8 @@ class Turns:
     def next_jobs(self) -> Iterator[Document]:
         """Queued jobs to claim, the first in turn first, while the caller asks for another.
 
-        Of each its `lineageId` and `turn` are known. Most often the first can be claimed; those after it are of
-        lineages that were not running when they were looked for, and of none that was given before.
+        Of each its `lineageId` and `turn` are known. Most often the first can be claimed; those after it are
+        of lineages that were not running when they were looked for, and of none that was given before.
         """
         tried: set[str] = set()
         lineages: set[str] = set()
