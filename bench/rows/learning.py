@@ -22,7 +22,7 @@ PAST, NEW = 499, 4  # sessions learned before the one that is measured
 def upload(stage: Stage) -> list[Figure]:
     """A session of 60 laps through the platform, against reading and learning its file in this process."""
     for index in range(3):  # no round pays for a process's first imports
-        learn(stage.driver(), stage.session(index, laps=LAPS))
+        _both(stage, stage.session(index, laps=LAPS))
     files = iter(stage.session(10 + index, laps=LAPS) for index in range(stage.rounds))
     rounds = [_both(stage, file) for file in files]
     whole, read, learned = zip(*rounds, strict=True)

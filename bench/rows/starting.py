@@ -45,14 +45,14 @@ def worker_memory(stage: Stage) -> list[Figure]:
         after = _children_megabytes(platform)
     return [
         Figure(
-            what="what a worker's child at rest adds to its parent (USS)",
+            what="what the larger of a worker's children at rest adds to their parent (USS)",
             against="–",
-            values=at_rest,
+            values=[max(at_rest)],
             bar=60,
             at_most=True,
             unit="MB",
         ),
-        Figure(what="the same once it has learned", against="–", values=after, bar=None, unit="MB"),
+        Figure(what="the same once they have learned", against="–", values=[max(after)], bar=None, unit="MB"),
     ]
 
 
