@@ -16,7 +16,7 @@ from learning.telemetry import read_session
 from learning.zoo import create_model
 from models_store.codec import Owner, encode
 
-SESSIONS, DISTINCT, LAPS, RATE = 500, 100, 6, 4.0
+SESSIONS, DISTINCT, LAPS, RATE = 500, 60, 5, 4.0
 MANY_CARS = 3
 LEVELS = (1, 2, 3, 4, 5, 6, 7, 9, 12, 15, 19)
 TYPES = (LAP_TIME, "sector_analysis", "setup_optimization")
