@@ -186,4 +186,4 @@ class _Asking:
 
     def _reads(self) -> int:
         totals = self.client.admin.command("top")["totals"]
-        return int(totals["lapwise.models.files"]["queries"]["count"])
+        return int(totals["lapwise.models.chunks"]["queries"]["count"])
