@@ -31,9 +31,11 @@ class Artifacts(Bucket):
             # what GridFS looks up before, the version's document says: one query in the place of two
             parts = self._chunks.find({"files_id": model_id}, {"data": 1}).sort("n", 1)
             data = b"".join(part["data"] for part in parts)
-            return data if len(data) == size else self._damaged(model_id, size)
+            if len(data) != size:
+                self._tell_damage(model_id, size)
+        return data
 
-    def _damaged(self, model_id: str, size: int) -> NoReturn:
+    def _tell_damage(self, model_id: str, size: int) -> NoReturn:
         """Says what is wrong, as GridFS sees it."""
         try:
             stream = self._files.open_download_stream(model_id)
