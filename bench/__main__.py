@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench import report
 from bench.figures import Figure, Skipped
-from bench.rows import asking, learning, peers, predicting, queueing, sizes, starting, storing
+from bench.rows import asking, footprint, learning, peers, predicting, queueing, sizes, starting, storing
 from bench.stage import Stage
 
 Row = Callable[[Stage], list[Figure]]
@@ -32,6 +32,7 @@ ROWS: dict[str, Row] = {
     "start": starting.start,
     "worker-memory": starting.worker_memory,
     "storage": sizes.storage,
+    "footprint": footprint.footprint,
 }
 ROUNDS, SECONDS = 5, 3.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.5
