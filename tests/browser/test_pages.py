@@ -21,12 +21,14 @@ OPEN = {"login": "/login", "register": "/register", "missing": "/no-such-page"}
 PAGES = [
     *OPEN,
     *("home", "upload", "session", "track", "model", "predict", "sectors", "setup", "operations"),
+    *("train", "compare", "bring_in"),
 ]
 PARTS = {
     "web.renew",
     "web.operations_state",
     "web.laps_chart",
     "web.versions_chart",
+    "web.predicted_chart",
     "web.trace_chart",
 }  # answers to scripts and redirections; no pages
 Contexts = dict[bool, BrowserContext]
