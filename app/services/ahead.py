@@ -50,7 +50,7 @@ class Ahead:
     def _note(self, lap: Lap) -> None:
         try:
             answer = self._model.predict_lap(self._session, lap, self._known(lap), level=LEVEL)
-        except InvalidInput:  # a car that is new, with a setup that means nothing to the cars learned so far
+        except InvalidInput:  # a setup that means nothing to this car yet, but to another
             return
         if answer is None or answer.interval is None:
             return

@@ -17,8 +17,9 @@ NORMAL_95 = 1.96  # standard errors on either side of a mean
 class Change:
     """What is new in a version against the one `before` it: its parent, or else the number before.
 
-    `error` is the difference of the mean errors in seconds, below 0 the newer one errs less; `settings` are
-    what the training was told otherwise, in words.
+    `session_ids` and `laps` are what it learned itself, without what it grew from; `error` is the
+    difference of the mean errors in seconds, below 0 the newer one errs less; `settings` are what the
+    training was told otherwise, in words.
     """
 
     before: Version | None
@@ -42,14 +43,13 @@ class Row:
 
 def change_of(version: Version, before: Version | None) -> Change:
     """What is new in a version."""
-    known = set(before.training_session_ids) if before else set()
-    grew = before is not None and before.id == version.parent_id
-    laps = version.model_metadata["lapsLearned"]
+    grown = before if before and before.id == version.parent_id else None
+    known = set(grown.training_session_ids) if grown else set()
     return Change(
         before=before,
         origin=_origin(version),
         session_ids=tuple(one for one in version.training_session_ids if one not in known),
-        laps=laps - before.model_metadata["lapsLearned"] if before and grew else laps,
+        laps=version.model_metadata["lapsLearned"] - (grown.model_metadata["lapsLearned"] if grown else 0),
         error=_less(version, before),
         settings=tuple(_settings(version, before)) if before else (),
     )

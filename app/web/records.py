@@ -105,6 +105,5 @@ def _drift(told: dict[str, Any]) -> Drift:
 
 def drifts_in(version: Version) -> list[Drift]:
     """What was found in the laps that a version learned itself."""
-    metrics = version.model_metadata["performanceMetrics"]
-    found = (version.validation_results or metrics.get("latest") or {}).get("drifts", ())
-    return [_drift(one) for one in found]
+    told = version.validation_results or version.model_metadata["performanceMetrics"].get("latest", {})
+    return [_drift(one) for one in told.get("drifts", ())]

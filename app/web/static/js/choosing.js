@@ -1,6 +1,8 @@
 // Sessions to choose from: all or none with one click, and how many laps the chosen ones have.
 
-/** Brings the list in a form to life; what it returns tells the ids chosen, the oldest session first. */
+import { wrongBeside } from "./messages.js";
+
+/** Brings the list in a form to life; what it returns tells the ids chosen, the oldest first, or says that there is none. */
 export function choosing(form) {
   const boxes = [...form.querySelectorAll("input[name=sessionIds]")];
   const count = form.querySelector("[data-chosen]");
@@ -17,5 +19,9 @@ export function choosing(form) {
   }
   form.addEventListener("change", tell);
   tell();
-  return () => chosen().map((box) => box.value).reverse();
+  return () => {
+    const ids = chosen().map((box) => box.value).reverse();
+    if (!ids.length) wrongBeside(form, "sessionIds", "Choose at least one session.");
+    return ids;
+  };
 }

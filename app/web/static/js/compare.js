@@ -13,6 +13,7 @@ if (form) {
   const ids = choosing(form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    clearErrors(form);
     compare(ids());
   });
   const known = new URLSearchParams(location.search).get("job");
@@ -20,7 +21,7 @@ if (form) {
 }
 
 async function compare(sessionIds) {
-  clearErrors(form);
+  if (!sessionIds.length) return;
   await watched(async () => {
     const json = { modelIds: [form.dataset.a, form.dataset.b], sessionIds };
     const job = await api("/ai-model/compare", { method: "POST", json });

@@ -36,15 +36,15 @@ async function train(ids) {
   clearErrors(form);
   const button = form.querySelector("button.main");
   const hyperparameters = readHyperparameters();
-  if (!hyperparameters) return;
+  const sessionIds = ids();
+  if (!hyperparameters || !sessionIds.length) return;
   const { modelType, algorithm, modelName, description } = form.elements;
-  const body = { trackName: form.dataset.train, modelType: modelType.value, algorithm: algorithm.value, hyperparameters };
+  const body = { trackName: form.dataset.train, modelType: modelType.value, algorithm: algorithm.value, hyperparameters, sessionIds };
   if (modelName.value.trim()) body.modelName = modelName.value.trim();
   if (description.value.trim()) body.description = description.value.trim();
   button.disabled = true;
   try {
-    const json = { ...body, sessionIds: ids() };
-    const job = await api("/model/train", { method: "POST", json });
+    const job = await api("/model/train", { method: "POST", json: body });
     const ended = await followHere(form, job);
     if (ended.modelId) await learned(form.querySelector("[data-result]"), ended.modelId);
   } catch (error) {
