@@ -164,7 +164,7 @@ def _learned(a: Version, b: Version) -> Iterator[Row]:
 
 def _told(a: Version, b: Version) -> Iterator[Row]:
     one, other = (version.model_metadata["hyperparameters"] for version in (a, b))
-    yield _same("Algorithm", a.algorithm, b.algorithm)
+    yield _same("Algorithm", a.algorithm.replace("_", " "), b.algorithm.replace("_", " "))
     for name in dict.fromkeys((*one, *other)):
         yield _same(name.replace("_", " "), told(one.get(name)), told(other.get(name)))
     yield Row(what="Size", a=size(a.compressed_size), b=size(b.compressed_size))
