@@ -127,6 +127,8 @@ def _drifts(known: Sequence[Version]) -> list[tuple[int, float, str]]:
 
 def _draw_drifts(plot: Any, found: Sequence[tuple[int, float, str]], theme: str) -> None:
     """A dashed line and a triangle at each, so that they are told from all else without their colour."""
+    if not found:
+        return
     columns = {name: [row[index] for row in found] for index, name in enumerate(("x", "y", "said"))}
     plot.vspan(source=columns, x="x", line_color=series(theme)[3], line_dash="dashed")
     marks = plot.scatter(
