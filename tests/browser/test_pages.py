@@ -25,10 +25,10 @@ PAGES = [
 ]
 PARTS = {
     "web.renew",
+    "web.predicted_chart",
     "web.operations_state",
     "web.laps_chart",
     "web.versions_chart",
-    "web.predicted_chart",
     "web.trace_chart",
 }  # answers to scripts and redirections; no pages
 Contexts = dict[bool, BrowserContext]
