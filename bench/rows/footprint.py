@@ -22,7 +22,7 @@ def footprint(stage: Stage) -> list[Figure]:
     for index in range(1, count + 1):
         file = stage.session(index, laps=LAPS)
         sizes.append(file.stat().st_size / KILOBYTE)
-        jobs.append(learn(driver, file)["id"])
+        jobs.append(learn(driver, file, look_seconds=0.2)["id"])
     used = {name: one - spent[name] for name, one in _processor_seconds(stage).items()}
     grown = {name: (one - before.get(name, 0)) / count / KILOBYTE for name, one in _disk(stage).items()}
     kept = [(stage.container.redis.memory_usage(f"lapwise:job:{job}") or 0) / KILOBYTE for job in jobs]
