@@ -12,10 +12,11 @@ from learning.laps import Floats
 
 
 class Ragged(NamedTuple):
-    """Lists of numbers, one after another in `values`, with the length of each."""
+    """Lists of numbers, one after another in `values`, with the length of each and whether it is given."""
 
     values: Floats
     lengths: NDArray[np.intp]
+    given: NDArray[np.bool_] | None = None  # all, without it
 
     def padded(self, width: int) -> Floats:
         """Shape (m, width), each list's first values, then zeros."""
@@ -35,7 +36,7 @@ class Ragged(NamedTuple):
         return [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
 
 
-Column = Floats | Ragged | list[Any]  # numbers, lists of numbers, anything else
+Column = Floats | Ragged | list[Any]  # numbers, NaN for none; lists of numbers; anything else, None for none
 
 
 class Columns(Sequence[Features]):
@@ -44,7 +45,7 @@ class Columns(Sequence[Features]):
     Parameters
     ----------
     columns
-        By the names of the fields, which every row has.
+        By the names of the fields that any row has.
     """
 
     def __init__(self, columns: Mapping[str, Column], count: int) -> None:
@@ -55,8 +56,17 @@ class Columns(Sequence[Features]):
         return self._count
 
     def has(self, name: str) -> bool:
-        """Whether a field is given."""
+        """Whether any row gives a field."""
         return name in self._columns
+
+    def given(self, name: str) -> NDArray[np.bool_]:
+        """Shape (m,), whether each row gives a field."""
+        column = self._columns.get(name)
+        if isinstance(column, np.ndarray):
+            return ~np.isnan(column)
+        if isinstance(column, Ragged):
+            return np.ones(len(self), dtype=np.bool_) if column.given is None else column.given
+        return np.array([value is not None for value in column or [None] * len(self)])
 
     @overload
     def __getitem__(self, index: int) -> Features: ...
@@ -68,7 +78,7 @@ class Columns(Sequence[Features]):
     def __iter__(self) -> Iterator[Features]:
         names = list(self._columns)
         for values in zip(*map(self.listed, names), strict=True):
-            yield dict(zip(names, values, strict=True))
+            yield {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def only(self, chosen: NDArray[np.bool_]) -> "Columns":
         """Some of the rows, in their order."""
@@ -80,12 +90,22 @@ class Columns(Sequence[Features]):
         column = self._columns.get(name)
         if column is None:
             return [None] * len(self)
-        return column if isinstance(column, list) else column.tolist()
+        if isinstance(column, list):
+            return column
+        given = self.given(name)
+        values = column.tolist()
+        return (
+            values
+            if given.all()
+            else [one if known else None for one, known in zip(values, given, strict=True)]
+        )
 
     def numbers(self, name: str, default: float) -> Floats:
-        """The values of a field of numbers."""
+        """The values of a field of numbers, the default where one is not given."""
         column = self._columns.get(name)
-        return column if isinstance(column, np.ndarray) else np.full(len(self), default)
+        if not isinstance(column, np.ndarray):
+            return np.full(len(self), default)
+        return np.where(np.isnan(column), default, column)
 
     def lists(self, name: str) -> Ragged:
         """The values of a field of lists of numbers; empty ones where it is not given."""
@@ -97,5 +117,6 @@ class Columns(Sequence[Features]):
 
 def _only(column: Column, chosen: NDArray[np.bool_]) -> Column:
     if isinstance(column, Ragged):
-        return Ragged(column.values[np.repeat(chosen, column.lengths)], column.lengths[chosen])
+        given = None if column.given is None else column.given[chosen]
+        return Ragged(column.values[np.repeat(chosen, column.lengths)], column.lengths[chosen], given)
     return column[chosen] if isinstance(column, np.ndarray) else list(itertools.compress(column, chosen))

@@ -294,7 +294,7 @@ class RacingModel(abc.ABC, Generic[ContextT]):
         moved: Sequence[dict[str, float] | None] = [None] * len(rows)
         if importance:
             moved = [self._importance(context, x) for x in rows]
-        return list(map(Prediction, answers, intervals, moved))
+        return list(map(Prediction._make, zip(answers, intervals, moved, strict=True)))
 
     def newest_context(self, car_model: str | None = None) -> tuple[ContextKey, ContextT]:
         """What was learned last, of a car where one is named.
