@@ -34,7 +34,7 @@ ROWS: dict[str, Row] = {
     "storage": sizes.storage,
     "footprint": footprint.footprint,
 }
-ROUNDS, SECONDS = 5, 3.0
+ROUNDS, SECONDS = 5, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.5
 
 
