@@ -151,7 +151,8 @@ def positions_of(rows: Sequence[Features]) -> Floats:
     """`position_of` each row."""
     if not isinstance(rows, Columns):
         return np.array([position_of(x) for x in rows])
-    return np.where(rows.given("current_lap_time"), rows.numbers("track_position", 0.0), 0.0)
+    untimed = np.isnan(rows.numbers("current_lap_time", math.nan))
+    return np.where(untimed, 0.0, rows.numbers("track_position", 0.0))
 
 
 def _facts_of_columns(rows: Columns) -> Floats:
