@@ -49,6 +49,9 @@ class LapHistory:
         Shape (21, laps), of these the elapsed seconds at each 5 %.
     situated
         What `likeness` made of these laps for the situations asked for lately; not pickled.
+    followed
+        The laps not learned that were asked about last, and what `mixture` made of these laps with them; not
+        pickled.
     best, best_time
         Which lap took the shortest time, and how many seconds that is.
     marks
@@ -82,6 +85,7 @@ class LapHistory:
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
         self.marks = np.concatenate([marks, marks**2], dtype=np.float32)
         self.situated: dict[bytes, NDArray[np.float32]] = {}
+        self.followed: tuple[object, LapHistory] | None = None
         self.age = (self.number[-1:] - self.number).astype(np.float32)
         self.best = int(self.lap_time.argmin()) if len(self.lap_time) else 0
         self.best_time = float(self.lap_time[self.best]) if len(self.lap_time) else math.inf

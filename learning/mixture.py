@@ -128,8 +128,12 @@ class ExpertMixture(base.Regressor):
         """The laps at pace and those of this outing that were not learned."""
         if not recent:
             return self._pace
-        pace = self._pace.with_recent(recent, facts)
-        return pace.only(pace.lap_time <= limit(pace))
+        key = (recent, facts.tobytes())
+        known = self._pace.followed
+        if known is None or known[0] != key:  # the points of a lap have the same laps before them
+            pace = self._pace.with_recent(recent, facts)
+            known = self._pace.followed = key, pace.only(pace.lap_time <= limit(pace))
+        return known[1]
 
     def arrays(self) -> MixtureArrays:
         """What the answers rest on; not to be changed."""

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from flask_jwt_extended import get_jwt
 from marshmallow import fields
 from marshmallow.validate import Length
 
 from app.api.blueprint import Blueprint
-from app.api.context import family_id, services, user_id
+from app.api.context import claims, family_id, services, user_id
 from app.api.fields import CamelSchema, Id, Text, Utc
 from app.api.limits import network
 from app.api.tokens import token_pair
@@ -76,7 +75,7 @@ def login(body: dict[str, Any]) -> dict[str, Any]:
 @bp.operation("POST", "/refresh", answer=TokensSchema, shows="refresh")
 def refresh() -> dict[str, Any]:
     """Spend the refresh token, shown as bearer, on a new pair; showing it again revokes the whole family."""
-    return token_pair(services().accounts.refresh(user_id(), family_id(), get_jwt()["jti"]))
+    return token_pair(services().accounts.refresh(user_id(), family_id(), claims()["jti"]))
 
 
 @bp.operation("POST", "/logout", status=204, shows="either")

@@ -1,12 +1,12 @@
 """A blueprint whose one decorator says all about an operation: route, caller, inputs, answer, errors."""
 
 from collections.abc import Callable, Collection
+from functools import wraps
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, cast
 
 import flask_smorest
 from flask import Response
-from flask_jwt_extended import jwt_required
 from marshmallow import Schema, fields
 from marshmallow.validate import Regexp
 from werkzeug.exceptions import HTTPException
@@ -14,9 +14,9 @@ from werkzeug.exceptions import HTTPException
 from app.api.errors import ErrorSchema, error_answer
 from app.api.fields import CamelSchema
 from app.api.requests import Parser
+from app.api.tokens import Shown, require
 
 V = TypeVar("V", bound=Callable[..., Any])
-Shown = Literal["access", "refresh", "either", "nothing"]  # tokens
 _BINARY = {"type": "string", "format": "binary"}
 _FILES = {"application/json": {"type": "object"}}
 _BODIES = {"json": "application/json", "multipart": "multipart/form-data"}
@@ -57,7 +57,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
         answer: Schema | type[Schema] | None = None,
         status: int = 200,
         errors: tuple[int, ...] = (),
-        shows: Shown = "access",
+        shows: Shown | Literal["nothing"] = "access",
         content_type: str | None = None,
         files: Collection[str] = (),
         **inputs: type[Schema],
@@ -88,14 +88,13 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
             wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
             for location in ("headers", "multipart", "json", "query"):  # the last is the view's first
                 if location in inputs:
-                    schema = inputs[location]
-                    needed = any(field.required for field in schema().fields.values())
+                    schema = inputs[location]()  # one for all requests: it takes longer to make than to load
+                    needed = any(field.required for field in schema.fields.values())
                     wrapped = self.arguments(schema, location=location, required=needed)(wrapped)
             if shows == "nothing":
                 wrapped = self.doc(security=[])(wrapped)
             else:
-                guard = jwt_required(refresh=shows == "refresh", verify_type=shows != "either")
-                wrapped = guard(wrapped)
+                wrapped = _guarded(wrapped, shows)
             for rule in rules:
                 self.add_url_rule(rule, view_func=wrapped, methods=[method])
             return view
@@ -103,7 +102,16 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
         return decorate
 
 
-def _errors(rule: str, inputs: dict[str, type[Schema]], shows: Shown) -> set[int]:
+def _guarded(view: V, shown: Shown) -> V:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        require(shown)
+        return view(*args, **kwargs)
+
+    return cast(V, guarded)
+
+
+def _errors(rule: str, inputs: dict[str, type[Schema]], shows: str) -> set[int]:
     codes = {429, 503}
     if shows != "nothing":
         codes.add(401)

@@ -1,18 +1,17 @@
 """Limits how often a driver, or a network that has not signed in, may call."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
 import structlog
 from flask import Flask, Response, request
-from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
-from flask_jwt_extended.exceptions import JWTExtendedException
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
-from jwt import PyJWTError
 from redis.exceptions import RedisError
 
 from app.api.errors import shaped
+from app.api.tokens import access_claims
 from app.settings import Settings
 from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
@@ -21,6 +20,33 @@ IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good a
 REGISTRATIONS = ("accounts.register", "web.open_account")
 SIGN_INS = ("accounts.login", "web.sign_in", *REGISTRATIONS)
 log = structlog.get_logger()
+
+
+class Parsed(ApplicationLimit):
+    """A limit whose text is read once rather than for each request.
+
+    Parameters
+    ----------
+    endpoints
+        To which it applies; nothing means all.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        caller: Callable[[], str] | None = None,
+        scope: str = "global",
+        endpoints: Sequence[str] = (),
+    ) -> None:
+        super().__init__(limit_provider=text, key_function=caller, scope=scope)
+        self._endpoints = endpoints
+        self._parsed: tuple[Any, ...] = ()
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._endpoints and request.endpoint not in self._endpoints:
+            return
+        self._parsed = self._parsed or tuple(super().__iter__())  # the limiter had to be bound to it before
+        yield from self._parsed
 
 
 def init_limits(app: Flask, settings: Settings) -> Limiter:
@@ -32,9 +58,9 @@ def init_limits(app: Flask, settings: Settings) -> Limiter:
         _caller,
         app=app,
         application_limits=[
-            settings.rate_limit,
-            _of_network(settings.login_rate_limit, "sign-in", SIGN_INS),
-            _of_network(settings.register_rate_limit, "register", REGISTRATIONS),
+            Parsed(settings.rate_limit),
+            Parsed(settings.login_rate_limit, network, "sign-in", SIGN_INS),
+            Parsed(settings.register_rate_limit, network, "register", REGISTRATIONS),
         ],
         storage_uri=settings.redis_url,
         strategy=leases.STRATEGY,
@@ -80,15 +106,6 @@ def address() -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _of_network(limit: str, scope: str, endpoints: Sequence[str]) -> ApplicationLimit:
-    return ApplicationLimit(
-        limit_provider=limit,
-        key_function=network,
-        scope=scope,
-        exempt_when=lambda: request.endpoint not in endpoints,
-    )
-
-
 def _shown(limiter: Limiter) -> dict[str, str]:
     """Headers that tell the limit nearest to being reached."""
     if not limiter.current_limits:
@@ -106,8 +123,5 @@ def _caller() -> str:
 
     Nor does a refresh token: one that was stolen and revoked would use up its driver's count for a month.
     """
-    try:
-        verified = verify_jwt_in_request(optional=True, skip_revocation_check=True)
-    except (JWTExtendedException, PyJWTError):
-        verified = None
-    return f"user:{get_jwt_identity()}" if verified else f"address:{network()}"
+    claims = access_claims()
+    return f"user:{claims['sub']}" if claims else f"address:{network()}"

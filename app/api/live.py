@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 import structlog
 from flask import Response, current_app, request
 from flask.sansio.blueprints import BlueprintSetupState
-from flask_jwt_extended import get_jwt
 from marshmallow import fields
 from marshmallow.validate import Range
 from websockets.datastructures import Headers
@@ -22,7 +21,7 @@ from werkzeug.routing import Rule
 
 from app.api.blueprint import Blueprint
 from app.api.connection import Grant
-from app.api.context import services, user_id
+from app.api.context import claims, family_id, services, user_id
 from app.api.fields import CamelSchema, Flag
 from app.api.jobs import Streams
 from app.api.sockets import LiveSockets
@@ -73,8 +72,7 @@ def open_live(query: dict[str, Any], id: str) -> Response:
     car = services().live.open(driver, id, **query)
     response = _handshake()
     taken = _socket(request.environ)
-    claims = get_jwt()
-    grant = Grant(family_id=claims["fam"], expires_at=claims["exp"])
+    grant = Grant(family_id=family_id(), expires_at=claims()["exp"])
     connections = cast(Streams, current_app.extensions[CONNECTIONS])
     sockets = cast(LiveSockets, current_app.extensions[SOCKETS])
 

@@ -1,10 +1,11 @@
 """What operators see of requests, an id, a log line and figures for each, and the headers browsers heed."""
 
 import os
+import random
 import re
 import time
 from collections.abc import Iterator
-from uuid import uuid4
+from typing import Any, TypeVar, cast
 
 import structlog
 from flask import Flask, Response, g, request
@@ -32,6 +33,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 OVER_TLS = {"Strict-Transport-Security": "max-age=31536000"}
+M = TypeVar("M", Counter, Histogram)
 LIVE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)  # seconds
 log = structlog.get_logger()
 
@@ -41,6 +43,7 @@ class Metrics:
 
     def __init__(self, platform: Platform) -> None:
         self._counts = _Counts(platform)
+        self._children: dict[tuple[Any, ...], Any] = {}
         self._registry = CollectorRegistry()
         labels = ("method", "rule", "status")
         self._requests = Counter("lapwise_requests", "Requests answered.", labels, registry=self._registry)
@@ -78,13 +81,20 @@ class Metrics:
         """Counts the present request; one without a route counts under no name, for names are endless."""
         rule = request.url_rule.rule if request.url_rule else ""
         method = request.method if rule else ""
-        self._requests.labels(method, rule, str(status)).inc()
-        self._seconds.labels(method, rule).observe(seconds)
+        self._child(self._requests, method, rule, str(status)).inc()
+        self._child(self._seconds, method, rule).observe(seconds)
+
+    def _child(self, metric: M, *labels: str) -> M:
+        """The part of a metric that has these labels; kept, for it takes longer to find than to count."""
+        key = (metric, *labels)
+        if key not in self._children:
+            self._children[key] = metric.labels(*labels)
+        return cast(M, self._children[key])
 
     def predicted(self, record: Predicted) -> None:
         """Counts an answered request for predictions."""
-        self._predictions.labels(record.model_type.value).observe(record.seconds)
-        self._rows.labels(record.model_type.value).inc(record.rows)
+        self._child(self._predictions, record.model_type.value).observe(record.seconds)
+        self._child(self._rows, record.model_type.value).inc(record.rows)
 
     def text(self) -> bytes:
         """All figures in the text format of Prometheus."""
@@ -123,7 +133,7 @@ def init_observe(app: Flask, metrics: Metrics) -> None:
     def begin() -> None:
         g.started = time.perf_counter()
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else uuid4().hex
+        g.request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
         clear_contextvars()
         bind_contextvars(request_id=g.request_id)
 
@@ -131,8 +141,9 @@ def init_observe(app: Flask, metrics: Metrics) -> None:
     def end(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
         response.headers["X-Request-Id"] = g.request_id
-        for name, value in (HEADERS | (OVER_TLS if request.is_secure else {})).items():
-            response.headers.setdefault(name, value)  # a page may need a policy of its own
+        own = {name for name, _ in response.headers}  # a page may need a policy of its own
+        safe = HEADERS | OVER_TLS if request.is_secure else HEADERS
+        response.headers.extend([pair for pair in safe.items() if pair[0] not in own])
         metrics.count(response.status_code, seconds)
         log.info(
             "request",

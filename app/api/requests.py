@@ -119,7 +119,7 @@ def parsed_json(raw: bytes) -> Any:
         raise BadRequest(f"The body has more than {MOST_CONTAINERS:,} lists and objects.")
     try:
         text = raw.decode()
-        value = json.loads(text, parse_constant=_refuse)
+        value = _DECODER.decode(text)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as exc:
@@ -129,3 +129,6 @@ def parsed_json(raw: bytes) -> Any:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Response, g, redirect, request, url_for
-from flask_jwt_extended import get_jwt_identity, verify_jwt_in_request
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
 from werkzeug.exceptions import Forbidden
 from werkzeug.wrappers import Response as Answer
 
-from app.api.context import services
+from app.api.context import services, user_id
 from app.api.errors import error_answer
+from app.api.tokens import verify
 from app.domain import User
 from app.errors import Unauthorized
 
@@ -56,11 +56,11 @@ def wants_page() -> bool:
 def signed_in() -> User | None:
     """The driver whose access cookie the request carries."""
     try:
-        if verify_jwt_in_request(optional=True, locations=["cookies"]) is None:
+        if verify(optional=True, locations=["cookies"]) is None:
             return None
     except (JWTExtendedException, PyJWTError):
         return None
-    return services().accounts.get(str(get_jwt_identity()))
+    return services().accounts.get(user_id())
 
 
 def to_sign_in() -> Answer:

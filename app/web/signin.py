@@ -5,16 +5,16 @@ from typing import Any
 
 import structlog
 from flask import redirect, render_template, request, url_for
-from flask_jwt_extended import get_csrf_token, get_jwt, get_jwt_identity, verify_jwt_in_request
+from flask_jwt_extended import get_csrf_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import PyJWTError
 from marshmallow import Schema, ValidationError
 from werkzeug.wrappers import Response
 
 from app.api.accounts import LoginSchema, RegistrationSchema
-from app.api.context import family_id, services
+from app.api.context import claims, family_id, services, user_id
 from app.api.limits import network
-from app.api.tokens import token_pair
+from app.api.tokens import token_pair, verify
 from app.errors import EmailTaken, Invalid, Unauthorized
 from app.services.accounts import Grant
 from app.web.blueprint import RENEWABLE, bp, safe_next, signed_in
@@ -73,8 +73,8 @@ def renew() -> Any:
     """Spends the refresh cookie on new ones: for a page by going back to it, for a script with 204."""
     is_page = request.method == "GET"
     try:
-        verify_jwt_in_request(refresh=True, locations=["cookies"])
-        spent = str(get_jwt_identity()), family_id(), get_jwt()["jti"]
+        verify(refresh=True, locations=["cookies"])
+        spent = user_id(), family_id(), claims()["jti"]
         grant = services().accounts.refresh(*spent, leeway=LEEWAY)
     except NOT_SIGNED_IN:
         again = redirect(url_for("web.login", next=safe_next(request.args.get("next"))))
@@ -86,7 +86,7 @@ def renew() -> Any:
 def logout() -> Any:
     """Ends the sign-in, also when the access token has expired, and takes the cookies back in any case."""
     try:
-        verify_jwt_in_request(refresh=True, locations=["cookies"])
+        verify(refresh=True, locations=["cookies"])
         services().accounts.logout(family_id())
     except NOT_SIGNED_IN:
         log.info("nothing_to_end")

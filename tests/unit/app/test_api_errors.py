@@ -1,6 +1,7 @@
 """Every error leaves the API in one JSON shape with the right status, and gives nothing away."""
 
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import errors
 from app.api.errors import status_of
+from app.domain import Page
 from learning import errors as learning_errors
 from tests.routes import api_rules
 
@@ -209,6 +211,37 @@ def test_expired_revoked_forged_and_refresh_tokens_are_a_401(api: Flask, strange
         assert_error(answer, 401, code)
     answer = stranger.post("/auth/refresh", headers={"Authorization": f"Bearer {genuine}"})
     assert_error(answer, 401, "token_invalid")
+
+
+def test_a_token_shown_before_is_refused_once_it_is_revoked_or_has_expired(
+    api: Flask, services: SimpleNamespace, stranger: FlaskClient
+) -> None:
+    services.jobs.page = lambda *_args, **_kwargs: Page(items=())
+    with api.app_context():
+        brief = create_access_token(
+            "1", expires_delta=timedelta(seconds=1), additional_claims={"fam": "family"}
+        )
+    headers = {"Authorization": f"Bearer {brief}"}
+    assert stranger.get("/jobs", headers=headers).status_code == 200
+    services.accounts.is_revoked = lambda _family: True
+    assert_error(stranger.get("/jobs", headers=headers), 401, "token_revoked")
+    services.accounts.is_revoked = lambda _family: False
+    time.sleep(1.1)
+    assert_error(stranger.get("/jobs", headers=headers), 401, "token_expired")
+
+
+@pytest.mark.parametrize("header", ["Basic eA==", "Bearer a, Bearer b", ""])
+def test_a_cookies_token_is_never_known_by_the_header_beside_it(
+    api: Flask, services: SimpleNamespace, stranger: FlaskClient, header: str
+) -> None:
+    services.jobs.page = lambda *_args, **_kwargs: Page(items=())
+    with api.app_context():
+        token = create_access_token("1", additional_claims={"fam": "family"})
+    signed_in = api.test_client()
+    signed_in.set_cookie("access_token_cookie", token)
+    headers = {"Authorization": header}
+    assert signed_in.get("/jobs", headers=headers).status_code == 200
+    assert_error(stranger.get("/jobs", headers=headers), 401, "unauthorized")
 
 
 def test_sign_ins_from_one_address_are_limited_and_say_when_to_try_again(stranger: FlaskClient) -> None:
