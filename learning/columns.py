@@ -1,6 +1,7 @@
 """Rows of input that all give the same fields, by column: what is done to a column costs little a row."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -31,9 +32,12 @@ class Ragged(NamedTuple):
         last[given] = self.values[np.cumsum(self.lengths)[given] - 1]
         return last
 
-    def tolist(self) -> list[tuple[float, ...]]:
+    def tolist(self) -> list[tuple[float, ...] | None]:
         values = iter(self.values.tolist())
-        return [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
+        lists = [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
+        if self.given is None:
+            return list(lists)
+        return [one if given else None for one, given in zip(lists, self.given, strict=True)]
 
 
 Column = Floats | Ragged | list[Any]  # numbers, NaN for none; lists of numbers; anything else, None for none
@@ -59,14 +63,14 @@ class Columns(Sequence[Features]):
         """Whether any row gives a field."""
         return name in self._columns
 
-    def given(self, name: str) -> NDArray[np.bool_]:
-        """Shape (m,), whether each row gives a field."""
+    def whole(self, name: str) -> bool:
+        """Whether every row gives a field."""
         column = self._columns.get(name)
         if isinstance(column, np.ndarray):
-            return ~np.isnan(column)
+            return not np.isnan(column).any()
         if isinstance(column, Ragged):
-            return np.ones(len(self), dtype=np.bool_) if column.given is None else column.given
-        return np.array([value is not None for value in column or [None] * len(self)])
+            return column.given is None or bool(column.given.all())
+        return column is not None and None not in column
 
     @overload
     def __getitem__(self, index: int) -> Features: ...
@@ -92,13 +96,10 @@ class Columns(Sequence[Features]):
             return [None] * len(self)
         if isinstance(column, list):
             return column
-        given = self.given(name)
-        values = column.tolist()
-        return (
-            values
-            if given.all()
-            else [one if known else None for one, known in zip(values, given, strict=True)]
-        )
+        values: list[Any] = column.tolist()
+        if isinstance(column, Ragged) or self.whole(name):
+            return values
+        return [None if math.isnan(value) else value for value in values]
 
     def numbers(self, name: str, default: float) -> Floats:
         """The values of a field of numbers, the default where one is not given."""

@@ -18,7 +18,8 @@ from learning.laps import SPLITS, Floats
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
 _LONGEST_LIST = 200
-_FLOAT, _NUMBERS, _LISTS = {float}, {int, float, type(None)}, {list, tuple, type(None)}
+_FLOAT, _NUMBERS = {float}, {int, float, type(None)}
+_TEXTS, _LISTS = {str, type(None)}, {list, tuple, type(None)}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
 _MARSHALLED = np.dtype([("code", "u1"), ("value", "<f8")])  # a float
@@ -110,8 +111,7 @@ def _by_column(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     in_all = {name for name, field in fields.items() if field.required}
     if set(map(len, rows)) == {len(names)}:
         in_all.update(names)
-    whole = all(checked.given(name).all() for name in in_all)
-    return checked if whole and _marks_stand(checked) else None
+    return checked if all(map(checked.whole, in_all)) and _marks_stand(checked) else None
 
 
 def _values(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
@@ -134,10 +134,11 @@ def _column(field: Field, values: list[Any]) -> Column | None:
     """The values of one field in all rows, converted; None when there is a problem with one."""
     if field.kind == "number":
         return _numbers(field, values)
+    kinds = set(map(type, values))
     if field.kind == "text":
-        good = all(value is None or (type(value) is str and len(value) <= _LONGEST_TEXT) for value in values)
+        good = kinds <= _TEXTS and all(len(text) <= _LONGEST_TEXT for text in set(values) - {None})
         return values if good else None
-    if field.kind != "numbers" or not (kinds := set(map(type, values))) <= _LISTS:
+    if field.kind != "numbers" or not kinds <= _LISTS:
         return None
     given = None
     if type(None) in kinds:

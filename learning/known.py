@@ -90,7 +90,7 @@ class Moments:
         table[:, _LEFT] = np.minimum(np.floor(position * MARKS), MARKS - 1)
         table[:, _MARK] = np.minimum(np.floor(position * SPLITS + 0.5), SPLITS - 1)
         table[:, _PASSED] = passed
-        table[:, _KNOWN] = started * known_number(passed, np.minimum(speeds.lengths, SPLITS))
+        table[:, _KNOWN] = started * _known_number(passed, np.minimum(speeds.lengths, SPLITS))
         table[:, _POSITION] = position
         table[:, _BEYOND] = position * MARKS - table[:, _LEFT]
         table[:, _ELAPSED] = elapsed
@@ -118,31 +118,19 @@ def _row(x: Features) -> list[float]:
     """The columns of one row."""
     splits, speeds = x.get("splits", ())[: SPLITS - 1], x.get("speeds", ())[:SPLITS]
     position, facts, passed = position_of(x), facts_list(x), len(splits)
-    marks = (*map(operator.sub, splits, (0.0, *splits)), *_NOTHING[passed + 1 :], *speeds)
-    if not position:
-        return [
-            0,
-            0,
-            passed,
-            NOT_STARTED,
-            0.0,
-            0.0,
-            0.0,
-            math.nan,
-            0.0,
-            *facts,
-            *marks,
-            *_NOTHING[len(speeds) :],
-        ]
-    place, elapsed = position * MARKS, x["current_lap_time"]
-    left = min(int(place), MARKS - 1)
-    counts = left, min(int(position * SPLITS + 0.5), SPLITS - 1), passed, known_number(passed, len(speeds))
-    since = elapsed - splits[-1] if passed else elapsed
-    here = position, place - left, elapsed, x.get("speed", math.nan), since
-    return [*counts, *here, *facts, *marks, *_NOTHING[len(speeds) :]]
+    counts, here = (0, 0, passed, NOT_STARTED), (0.0, 0.0, 0.0, math.nan, 0.0)
+    if position:
+        place, elapsed = position * MARKS, x["current_lap_time"]
+        left, mark = min(int(place), MARKS - 1), min(int(position * SPLITS + 0.5), SPLITS - 1)
+        counts = left, mark, passed, _known_number(passed, len(speeds))
+        since = elapsed - splits[-1] if passed else elapsed
+        here = position, place - left, elapsed, x.get("speed", math.nan), since
+    sections = map(operator.sub, splits, (0.0, *splits))
+    marks = (*sections, *_NOTHING[passed + 1 :], *speeds, *_NOTHING[len(speeds) :])
+    return [*counts, *here, *facts, *marks]
 
 
-def known_number(splits: Any, speeds: Any) -> Any:
+def _known_number(splits: Any, speeds: Any) -> Any:
     """The number of so many splits and speeds known, once a lap has started."""
     return 1 + splits * (SPLITS + 1) + speeds
 
@@ -151,7 +139,8 @@ def positions_of(rows: Sequence[Features]) -> Floats:
     """`position_of` each row."""
     if not isinstance(rows, Columns):
         return np.array([position_of(x) for x in rows])
-    return np.where(rows.given("current_lap_time"), rows.numbers("track_position", 0.0), 0.0)
+    untimed = np.isnan(rows.numbers("current_lap_time", math.nan))
+    return np.where(untimed, 0.0, rows.numbers("track_position", 0.0))
 
 
 def _facts_of_columns(rows: Columns) -> Floats:

@@ -26,7 +26,6 @@ ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one 
 _REMEMBERED = 16  # situations
 _FEW_SITUATIONS = 4  # in a run of points: each is remembered
 _ALONE = np.zeros(1, dtype=np.intp)
-_LEAST = np.float32(1e-9)
 KINDS = (*SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
 TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
@@ -101,7 +100,6 @@ def _measure(
 
     What is not known is the same for all laps, and so tells nothing.
     """
-    shares = _HERE.take(now.known, axis=0)
     here = np.empty((_TOGETHER, len(now), len(history)), dtype=np.float32)
     driven = now.here.T[:, :, None].astype(np.float32)
     np.subtract(at, driven[:2], out=here[:2])
@@ -112,25 +110,27 @@ def _measure(
     here[3] = 1.0
     first, which = _runs(now.known, now.marks)
     if 2 * len(first) > len(now):
-        shares[:, :4, 3:4], here[4:] = _measure_behind(now, history)
+        _measure_behind(here[4:], now, history)
     else:
-        squares, products = _measure_behind(now[first], history)
-        shares[:, :4, 3:4] = squares.take(which, axis=0)
-        np.take(products, which, axis=1, out=here[4:], mode="clip")
-    shares[:, :, 3] += _shape_floors(history.best_time)
+        behind = np.empty((4, len(first), len(history)), dtype=np.float32)
+        _measure_behind(behind, now[first], history)
+        np.take(behind, which, axis=1, out=here[4:], mode="clip")
+    shares = _HERE.take(now.known, axis=0)
+    shares[:, :, 3] = _shape_floors(history.best_time)
     np.matmul(shares, here.transpose(1, 0, 2), out=distances.transpose(1, 0, 2))
-    np.maximum(distances, _LEAST, out=distances)
 
 
-def _measure_behind(now: Moments, history: LapHistory) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the marks behind say of four shapes: -2 a b + b², shape (4, m, laps), after a², (m, 4, 1)."""
+def _measure_behind(behind: NDArray[np.float32], now: Moments, history: LapHistory) -> None:
+    """Fills in what the marks behind say of four shapes, shape (4, m, laps): sums of a² - 2 a b + b²."""
     marks = len(history.centre)
     own = np.ones((len(now), 2 * marks), dtype=np.float32)
     np.subtract(now.marks, history.centre, out=own[:, :marks])
     parts = _PARTS.take(now.known, axis=1)
     squares = parts[:, :, marks:].transpose(1, 0, 2) @ np.square(own)[:, :marks, None]
     parts *= own
-    return squares, parts @ history.marks
+    np.matmul(parts, history.marks, out=behind)
+    behind += squares.transpose(1, 0, 2)
+    np.maximum(behind, 0.0, out=behind)
 
 
 def _situate(terms: NDArray[np.float32], facts: Floats, history: LapHistory) -> None:

@@ -206,7 +206,9 @@ class ExpertMixture(base.Regressor):
 def _recent_laps(rows: Sequence[Features]) -> list[tuple[float, ...]]:
     """Those of each row."""
     if isinstance(rows, Columns):
-        return rows.lists("recent_laps").tolist() if rows.has("recent_laps") else []
+        return (
+            [recent or () for recent in rows.lists("recent_laps").tolist()] if rows.has("recent_laps") else []
+        )
     return [tuple(x.get("recent_laps", ())) for x in rows]
 
 
