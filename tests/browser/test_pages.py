@@ -27,7 +27,7 @@ PARTS = {
     "web.operations_state",
     "web.laps_chart",
     "web.versions_chart",
-    "web.trace_chart",
+    "web.traces_chart",
 }  # answers to scripts and redirections; no pages
 Contexts = dict[bool, BrowserContext]
 FIRST_PAGE_MS = 1_500
