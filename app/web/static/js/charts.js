@@ -1,9 +1,32 @@
 // Charts: Bokeh figures from the server, in the page's theme, drawn again when the theme changes.
-// The page loads bokeh.min.js before its modules; a figure must not hold CustomJS, which the page's policy forbids:
-// link figures from modules, by the models of the views that `ready` gets.
+// BokehJS takes a tenth of a second to start, so it is run here, when the page itself is there. A figure must not hold
+// CustomJS, which the page's policy forbids: link figures from modules, by the models of the views that `ready` gets.
 
 import { api } from "./api.js";
 import { theme } from "./theme.js";
+
+let loading = null;
+if (document.getElementById("bokeh")) bokeh().catch(() => {}); // a chart says so, and tries again
+
+/** BokehJS, once it is there. */
+function bokeh() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = document.getElementById("bokeh").href;
+    script.addEventListener("load", () => resolve(window.Bokeh));
+    script.addEventListener("error", () => {
+      loading = null;
+      reject(new Error("The charts' program could not be loaded."));
+    });
+    document.head.append(script);
+  });
+  return loading;
+}
+
+/** Lets the page answer before more is done. */
+function pause() {
+  return new Promise((resolve) => setTimeout(resolve));
+}
 
 /**
  * Puts the figure that `url` answers into an element, and keeps it in the page's theme.
@@ -41,20 +64,24 @@ export class Drawing {
   }
 
   async draw(doc, isOld) {
-    const { Document } = window.Bokeh.require("@bokehjs/document");
-    const { ViewManager } = window.Bokeh.require("@bokehjs/core/view_manager");
+    const Bokeh = await bokeh();
+    const { Document } = Bokeh.require("@bokehjs/document");
+    const { ViewManager } = Bokeh.require("@bokehjs/core/view_manager");
+    await pause();
     const drawn = Document.from_json(doc);
     drawn.views_manager = new ViewManager();
     const named = (root) => this.places.find((place) => place.dataset.root === root.name);
     const places = new Map(drawn.roots().map((root) => [named(root) ?? this.places[0], root]));
     for (const place of this.places) (place.closest("[data-trace]") ?? place).hidden = !places.has(place);
     for (const [place, root] of places) {
-      await new Promise((resolve) => setTimeout(resolve));
+      await pause();
       const view = await drawn.views_manager.build_view(root);
+      await pause();
       if (isOld()) return; // a newer one is on its way
       this.shown.get(place)?.remove();
       place.replaceChildren();
       view.build(place);
+      view.canvas.events_el.removeAttribute("tabindex"); // nothing on it is done by keys
       this.shown.set(place, view);
       place.classList.remove("waits");
     }

@@ -74,7 +74,7 @@ export class Traces {
     this.slider.setAttribute("aria-valuetext", `${percent(this.share)}: ${said.join("; ")}`);
     const change = this.changes?.[Math.min(Math.floor(this.share * this.changes.length), this.changes.length - 1)];
     const here = `at ${(100 * this.share).toFixed(1)} %`;
-    this.section.querySelector("[data-here]").textContent = change ? `${here}; in this piece ${gap(change)} s` : here;
+    this.section.querySelector("[data-here]").textContent = Number.isFinite(change) ? `${here}, ${gap(change)} s in this stretch` : here;
     if (this.dot) this.dot.data = { x: [this.data.x[at]], y: [this.data.y[at]] };
   }
 
