@@ -1,5 +1,7 @@
 """What a page does to whoever uses it, by Chromium's measure: what jumps, what holds up, what keys reach."""
 
+from collections.abc import Callable
+
 from playwright.sync_api import Page
 
 from tests.browser.driving import settled
@@ -74,6 +76,13 @@ def held_up(page: Page) -> float:
         settled(page)
         longest = min(longest, float(page.evaluate("measured.longest")))
     return longest
+
+
+def frame_time(page: Page, move: Callable[[], None]) -> float:
+    """Milliseconds between two pictures while something moves, the median."""
+    page.evaluate(COUNTING)
+    move()
+    return float(page.evaluate(COUNTED))
 
 
 def all_stops(page: Page) -> list[str]:

@@ -2,16 +2,20 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import Equipped
 from tests.browser.driving import WIDE, Watch, settled
+from tests.browser.quality import TRIES, frame_time
+from tests.factories import session_file
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
-CHARTS = 5
+CHARTS, STEPS = 5, 20
+LAPS, MOST_BYTES, FRAME_MS = 100, 150_000, 50
 SAID = re.compile(
     r"^40 %: gap [+−]?\d\.\d{3}; speed \d+ and \d+; throttle \d+ % and \d+ %; brake .+; gear \d and \d$"
 )
@@ -35,7 +39,7 @@ def over(page: Page, name: str, across: float) -> None:
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + across * box["width"], box["y"] + box["height"] / 2, steps=STEPS)
     page.evaluate("new Promise(requestAnimationFrame)")
 
 
@@ -92,3 +96,35 @@ def test_other_laps_are_chosen_in_the_table_by_arrow_keys(session: Page) -> None
     settled(session)
     session.reload()
     expect(shown).to_have_text(str(before - 1))
+
+
+def test_two_of_a_hundred_laps_are_few_points_that_move_smoothly(session: Page, tmp_path: Path) -> None:
+    id = uploaded(session, session_file(tmp_path, laps=LAPS))
+    with session.expect_response(re.compile(f"/charts/traces/{id}")) as answer:
+        session.goto(f"/sessions/{id}")
+    assert len(answer.value.body()) < MOST_BYTES
+    settled(session)
+    assert session.locator("[data-lap]").count() == LAPS
+    session.get_by_role("button", name="Closer").click()
+    assert any(frame_time(session, lambda: dragged(session, "speed")) < FRAME_MS for _ in range(TRIES))
+
+
+def uploaded(page: Page, file: Path) -> str:
+    """The session of a file that the page's driver uploads."""
+    (token,) = (one["value"] for one in page.context.cookies() if one["name"] == "csrf_access_token")
+    sent = {"name": file.name, "mimeType": "application/gzip", "buffer": file.read_bytes()}
+    answer = page.request.post(
+        "/racing-session/upload",
+        headers={"X-CSRF-TOKEN": token},
+        multipart={"trackName": "a long day", "autoTrain": "false", "file": sent},
+    )
+    return str(answer.json()["session"]["id"])
+
+
+def dragged(page: Page, name: str) -> None:
+    """Pulls a chart to the left and back."""
+    over(page, name, 0.7)
+    page.mouse.down()
+    over(page, name, 0.3)
+    over(page, name, 0.7)
+    page.mouse.up()
