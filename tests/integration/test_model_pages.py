@@ -167,4 +167,5 @@ def test_sectors_and_setups_are_shown_once_there_is_a_model_and_said_to_be_missi
     advice = shown(browser, f"/setup/{TRACK}")
     assert "Drive this next" in advice
     assert "rear wing" in advice
+    assert advice.count('class="curve"') == len(SETUPS[0])
     assert "Setup of" in shown(browser, f"/predict/{setup}")
