@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-external browser-test chaos lint bench bench-learning fuzz licences audit clean
+.PHONY: help demo up test test-external browser-test chaos lint bench bench-peers bench-learning fuzz licences audit clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -35,8 +35,17 @@ lint: $(STAMP) ## check style, types and imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## measure the time from upload to active version, and memory
-	@exec $(BIN)/python -m bench
+bench: $(STAMP) ## measure every claim of speed, side by side; ROWS="predict queue" ROUNDS= QUICK=1 PEERS=0
+	@test -n "$(filter 0,$(PEERS))" || test -x .lapwise/bench-peers/bin/mlflow || $(MAKE) bench-peers \
+		|| echo "MLflow and chantilly cannot be installed here: the bench goes without" >&2
+	@exec $(BIN)/python -m bench $(ROWS) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(QUICK),--quick)
+
+# An environment of their own: nothing of the platform shall come to need what they bring.
+bench-peers: ## install what the bench compares predictions with, MLflow and chantilly
+	@test -n "$(PYTHON)"
+	$(PYTHON) -m venv .lapwise/bench-peers
+	.lapwise/bench-peers/bin/python -m pip install --quiet --disable-pip-version-check $$($(PYTHON) -c 'import configparser; \
+		c = configparser.ConfigParser(); c.read("setup.cfg"); print(c["options.extras_require"]["bench-peers"])')
 
 browser-test: .venv/browser ## drive the dashboard in Chromium; screenshots are kept in output/browser
 	@exec $(BIN)/pytest tests/browser

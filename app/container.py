@@ -222,7 +222,6 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         store=experiment_store,
         jobs=jobs,
         automatic=automatic,
-        webhooks=webhooks,
     )
     accounts = Accounts(
         users=users,
@@ -270,7 +269,6 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
             sharing=sharing,
             usage=usage,
             running=RunningExperiments(experiment_store),
-            webhooks=webhooks,
             changes=changes,
         ),
         exchange=Exchange(
@@ -280,7 +278,6 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
             registry=registry,
             models=models,
             bundles=Bundles(database, keys=settings.model_keys, max_bytes=settings.max_model_bytes),
-            webhooks=webhooks,
         ),
         experiments=experiments,
         sharing=sharing,

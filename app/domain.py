@@ -300,6 +300,11 @@ class Job:
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
+    @property
+    def is_of_one_upload(self) -> bool:
+        """Whether an upload made it and it learns nothing else, so that its session is to blame for all."""
+        return self.automatic and len(self.session_ids) == 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class FoundDrift:

@@ -118,8 +118,10 @@ def in_transaction(client: Client, work: Callable[[ClientSession], R]) -> R:
 
 
 def after_commit(task: Callable[[], None]) -> None:
-    """Runs a task once the transaction it is called within is committed, and not if it never is."""
-    _AFTER_COMMIT.get().append(task)
+    """Runs a task, the same one once, when the transaction it is called within has been committed."""
+    tasks = _AFTER_COMMIT.get()
+    if task not in tasks:
+        tasks.append(task)
 
 
 def answers(client: Client) -> bool:

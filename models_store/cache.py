@@ -23,7 +23,7 @@ class ModelCache:
     Parameters
     ----------
     max_bytes
-        Of the models' pickles together; a model larger than this is loaded each time.
+        Of the models in memory together; a model larger than this is loaded each time.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -33,8 +33,14 @@ class ModelCache:
         self._loading: dict[str, Future[Any]] = {}
         self._lock = Lock()
 
-    def get(self, model_id: str, load: Callable[[], Any], *, size: int) -> Any:
-        """The model, by `load` when it is not here; callers that ask at the same time share one load."""
+    def get(self, model_id: str, load: Callable[[], Any], *, size: Callable[[Any], int]) -> Any:
+        """The model, by `load` when it is not here; callers that ask at the same time share one load.
+
+        Parameters
+        ----------
+        size
+            Of the loaded model, in bytes.
+        """
         with self._lock:
             if entry := self._entries.get(model_id):
                 self._entries.move_to_end(model_id)
@@ -53,14 +59,17 @@ class ModelCache:
             if entry := self._entries.pop(model_id, None):
                 self._bytes -= entry.size
 
-    def _load(self, model_id: str, load: Callable[[], Any], size: int, ours: Future[Any]) -> Any:
+    def _load(
+        self, model_id: str, load: Callable[[], Any], size: Callable[[Any], int], ours: Future[Any]
+    ) -> Any:
         try:
             model = load()
+            entry = _Entry(model=model, size=size(model))
         except BaseException as exc:  # whoever waits must be told, whatever it was
             self._finish(model_id, ours, None)
             ours.set_exception(exc)
             raise
-        self._finish(model_id, ours, _Entry(model=model, size=size))
+        self._finish(model_id, ours, entry)
         ours.set_result(model)
         return model
 

@@ -1,6 +1,7 @@
 """Keeps the versions of every lineage, and which of them is active, right whatever races."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
@@ -158,27 +159,29 @@ class ModelRegistry:
         LineageChanged
             The lineage has moved on since.
         """
-        key = key_of(version)
+        key, now = key_of(version), utc_now()
+        found: Document = of_lineage(key) | {"newestVersion": version.model_version}
+        change: Document = {"$inc": {"revision": 1}, "$set": found}
+        if why is None:
+            change["$setOnInsert"] = {"activeModelId": None}
+        else:
+            found["activeModelId"] = version.id
         try:
             moved = self._lineages.update_one(
                 {"_id": key.id, "revision": expected_revision},
-                {
-                    "$set": of_lineage(key) | {"newestVersion": version.model_version},
-                    "$setOnInsert": {"activeModelId": None},
-                    "$inc": {"revision": 1},
-                },
+                change,
                 upsert=expected_revision == 0,
                 session=tx,
             )
             if not (moved.matched_count or moved.upserted_id):
                 raise LineageChanged
-            self._versions.insert_one(
-                to_document(version) | {"isActive": False, "activatedAt": None}, session=tx
-            )
+            before = self._retire(key, now, tx) if why else None
+            state = {"isActive": why is not None, "activatedAt": now if why else None}
+            self._versions.insert_one(to_document(version) | state, session=tx)
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
         if why is not None:
-            self._switch(version, why, tx)
+            self._tell(version, before, why, now, tx)
 
     def hold(self, key: LineageKey, *, active_id: str, tx: ClientSession) -> bool:
         """Whether the version is the active one; if so the revision rises, and nobody moves on unaware."""
@@ -286,11 +289,8 @@ class ModelRegistry:
 
     def _switch(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Makes a version active in the place of the one that is, and writes it into the history."""
-        after_commit(lambda: self._on_change(version.user_id))
         key, now = key_of(version), utc_now()
-        before = self._versions.find_one_and_update(
-            of_lineage(key) | {"isActive": True}, {"$set": {"isActive": False, "updatedAt": now}}, session=tx
-        )
+        before = self._retire(key, now, tx)
         self._versions.update_one(
             {"_id": version.id}, {"$set": {"isActive": True, "updatedAt": now}}, session=tx
         )
@@ -298,7 +298,23 @@ class ModelRegistry:
             {"_id": version.id, "activatedAt": None}, {"$set": {"activatedAt": now}}, session=tx
         )
         self._set(key, {"activeModelId": version.id}, tx)
-        self.activations.add(version, before, why, now, tx=tx)
+        self._tell(version, before, why, now, tx)
+
+    def _retire(self, key: LineageKey, now: datetime, tx: ClientSession) -> Document | None:
+        """Makes no version of the lineage active; what is known of the one that was."""
+        return self._versions.find_one_and_update(
+            of_lineage(key) | {"isActive": True},
+            {"$set": {"isActive": False, "updatedAt": now}},
+            {"modelVersion": 1},
+            session=tx,
+        )
+
+    def _tell(
+        self, version: Version, before: Document | None, why: Why, at: datetime, tx: ClientSession
+    ) -> None:
+        """Tells whom it concerns that a version has become active; `before` was it until then."""
+        after_commit(lambda: self._on_change(version.user_id))
+        self.activations.add(version, before, why, at, tx=tx)
         for tell in self._on_activation:
             tell(version, why, tx)
 

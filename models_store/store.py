@@ -17,6 +17,7 @@ from models_store.cache import ModelCache
 from models_store.codec import Artifact, Owner, decode, encode
 from models_store.readability import Readability, unreadable
 from models_store.registry import ModelRegistry
+from models_store.weight import weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +115,7 @@ class ModelStore:
             The version was removed meanwhile.
         ModelUnreadable
         """
-        loaded: RacingModel[Any] = self._cache.get(
-            version.id, lambda: self.load_copy(version), size=version.model_size
-        )
+        loaded: RacingModel[Any] = self._cache.get(version.id, lambda: self.load_copy(version), size=weight)
         return loaded
 
     def load_copy(self, version: Version) -> RacingModel[Any]:

@@ -1,5 +1,6 @@
 """The Celery app; `celery -A workers worker` and `celery -A workers beat` find it here."""
 
+import gc
 import os
 import resource
 import signal
@@ -62,6 +63,8 @@ def _load_core(sender: Any, **_: object) -> None:
     """Before the fork, so that children share the memory; only workers that train need the learning core."""
     if not sender.hostname.startswith(COURIER):
         import_module("app.container")
+        gc.collect()
+        gc.freeze()  # else a child's first collection writes into all of it, and so gets a copy of it all
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

@@ -57,12 +57,12 @@ class Steps:
     def begin(self, session_id: str) -> None:
         """Notes durably that a session is about to be learned: if the process dies of it, it is to blame."""
         self._learning = session_id
-        self._show(self._before)
+        self._note()
 
     def end(self) -> None:
         """What goes wrong from now on is no session's fault."""
         self._learning = None
-        self._show(self._before)
+        self._note()
 
     def on_lap(self, done: int, total: int) -> None:
         self._postpone()
@@ -72,6 +72,15 @@ class Steps:
     def next_session(self, laps: int) -> None:
         self._before += laps
         self.job = replace(self.job, progress=self._progress(self._before))
+
+    def _note(self) -> None:
+        """An upload that is learned alone is to blame whatever is noted, so that two writes can be saved."""
+        if not self.job.is_of_one_upload:
+            self._show(self._before)
+        elif self._is_leaving():
+            raise HandedBack
+        else:
+            self._shown_at = self._clock()
 
     def _show(self, done: int) -> None:
         if self._is_leaving():

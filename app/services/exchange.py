@@ -8,7 +8,6 @@ from pymongo.client_session import ClientSession
 from app.domain import Lineage, Version, iso, key_of, new_id, next_version, utc_now
 from app.errors import LineageChanged, ModelExists, Unauthorized, Unavailable
 from app.mongo import Client, field_key, in_transaction
-from app.services.webhooks import Webhooks
 from app.stores.accounts import Users
 from app.stores.sessions import SessionStore
 from learning.fields import Field
@@ -36,7 +35,6 @@ class Exchange:
         registry: ModelRegistry,
         models: ModelStore,
         bundles: Bundles,
-        webhooks: Webhooks,
     ) -> None:
         self._client = client
         self._users = users
@@ -44,7 +42,6 @@ class Exchange:
         self._registry = registry
         self._models = models
         self._bundles = bundles
-        self._webhooks = webhooks
 
     def export_bundle(self, user_id: str, model_id: str, file: IO[bytes]) -> Version:
         """Writes a version's bundle to a file.
@@ -125,7 +122,6 @@ class Exchange:
         except (LineageChanged, ModelExists, Unauthorized):
             self._bundles.discard(version.id)
             raise
-        self._webhooks.wake_if_due()
         return self._registry.get_version(user_id, version.id)
 
     def _adopted(self, bundle: Bundle, owner: Owner) -> Version:

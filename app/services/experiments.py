@@ -25,7 +25,6 @@ from app.experiment import (
 from app.mongo import Client, in_transaction
 from app.services.automatic import AutomaticJobs, Wish
 from app.services.jobs import Jobs
-from app.services.webhooks import Webhooks
 from app.stores.accounts import Users
 from app.stores.experiments import ExperimentStore
 from app.stores.sessions import SessionStore
@@ -62,7 +61,6 @@ class Experiments:
         store: ExperimentStore,
         jobs: Jobs,
         automatic: AutomaticJobs,
-        webhooks: Webhooks,
     ) -> None:
         self._client = client
         self._users = users
@@ -71,7 +69,6 @@ class Experiments:
         self._store = store
         self._jobs = jobs
         self._automatic = automatic
-        self._webhooks = webhooks
 
     def start(self, user_id: str, model_id: str, request: ExperimentRequest) -> Experiment:
         """Has a challenger answer a share of what is asked of the active version.
@@ -138,7 +135,6 @@ class Experiments:
 
         experiment, jobs = in_transaction(self._client, work)
         self._jobs.announce(*jobs)
-        self._webhooks.wake_if_due()
         return experiment
 
     def end_overdue(self) -> None:

@@ -11,7 +11,6 @@ from app.experiment import Experiment, Variant
 from app.services.experiments import SEEN_WITHIN, RunningExperiments, variant_for
 from app.services.sharing import Sharing
 from app.services.usage import Usage
-from app.services.webhooks import Webhooks
 from app.stores.changes import Changes, Remembered
 from learning.errors import InvalidInput
 from learning.model import Prediction, RacingModel
@@ -32,7 +31,6 @@ class Models:
         sharing: Sharing,
         usage: Usage,
         running: RunningExperiments,
-        webhooks: Webhooks,
         changes: Changes,
     ) -> None:
         self._registry = registry
@@ -40,7 +38,6 @@ class Models:
         self._sharing = sharing
         self._usage = usage
         self._running = running
-        self._webhooks = webhooks
         self._remembered: Remembered[Version] = Remembered(changes, seconds=SEEN_WITHIN)
 
     def get(self, user_id: str, model_id: str) -> Version:
@@ -93,9 +90,7 @@ class Models:
     ) -> Version:
         """Makes a version the active one; a driver may say why, and what they take to be active now."""
         why = Why(ActivationCause.CHOSEN, reason)
-        version = self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
-        self._webhooks.wake_if_due()
-        return version
+        return self._registry.activate(user_id, model_id, why, expected_active_id=expected_active_id)
 
     def activations(
         self,
@@ -114,7 +109,6 @@ class Models:
         """Removes a version, its binary and its shares; of the active one, its parent becomes active."""
         self._store.remove(user_id, model_id)
         self._sharing.remove_of_model(model_id)
-        self._webhooks.wake_if_due()
 
     def metrics(self, user_id: str, model_id: str) -> dict[str, Any]:
         """All metrics of a version, in the words of the contract."""

@@ -90,8 +90,11 @@ class Retraining:
 
     def consider(self, key: LineageKey) -> Job | None:
         """Starts the retraining that a lineage's drift calls for; None where there is none to be started."""
-        lineage, version = self._registry.find_lineage(key), self._registry.find_active(key)
-        if lineage is None or version is None or lineage.drift is None or lineage.drift.job_id:
+        lineage = self._registry.find_lineage(key)
+        if lineage is None or lineage.drift is None or lineage.drift.job_id:
+            return None
+        version = self._registry.find_active(key)
+        if version is None:
             return None
         if self._experiments.find_running(key.id):  # its two sides are being compared already
             return None

@@ -125,7 +125,8 @@ def parts(session_ids: tuple[str, ...], culprit: str | None) -> list[tuple[str, 
 
 def _naming(job: Job, error: Error) -> dict[str, Any]:
     """The error with the session that was being learned."""
-    named = {"sessionId": job.learning} if job.learning else {}
+    blamed = job.session_ids[0] if job.is_of_one_upload else job.learning
+    named = {"sessionId": blamed} if blamed else {}
     return {**error, "details": {**error["details"], **named}}
 
 

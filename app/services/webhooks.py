@@ -13,10 +13,10 @@ from pymongo.client_session import ClientSession
 
 from app.destinations import checked_url
 from app.domain import Job, JobStatus, Page, Version, iso, new_id, utc_now
-from app.errors import DestinationRefused, Invalid, TooManyWebhooks, Unavailable, WebhookDisabled
+from app.errors import DestinationRefused, Invalid, TooManyWebhooks, WebhookDisabled
 from app.keys import Seal
 from app.logs import request_ids
-from app.mongo import Client, field_key, in_transaction
+from app.mongo import Client, after_commit, field_key, in_transaction
 from app.stores.accounts import Users
 from app.stores.deliveries import Delivery, DeliveryStatus, DeliveryStore
 from app.stores.queue import JobQueue
@@ -132,10 +132,9 @@ class Webhooks:
     def notify(
         self, user_id: str, event: str, data: Mapping[str, Any], *, tx: ClientSession | None = None
     ) -> None:
-        """Records one delivery for each webhook of the driver that wants the event.
+        """Records one delivery for each webhook of the driver that wants the event, and has it sent.
 
-        Within a transaction nothing is sent before it is committed: call `wake` then, or leave it to the
-        sweep, which comes every few seconds.
+        Within a transaction that is once it is committed.
 
         Parameters
         ----------
@@ -148,6 +147,8 @@ class Webhooks:
         self._deliveries.add([_delivery(hook, event, data) for hook in hooks], tx=tx)
         if hooks and tx is None:
             self.wake()
+        elif hooks:
+            after_commit(self.wake)
 
     def told(self, end: Callable[[ClientSession], J]) -> J:
         """The job that `end` ends, told in the same transaction if it succeeded or was given up."""
@@ -159,9 +160,7 @@ class Webhooks:
                 self.notify(job.user_id, ENDS[job.status], data, tx=tx)
             return job
 
-        job = in_transaction(self._client, work)
-        self.wake_if_due()
-        return job
+        return in_transaction(self._client, work)
 
     def model_activated(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Tells that another version is the active one, and why."""
@@ -180,12 +179,9 @@ class Webhooks:
         self._queue.wake_courier()
 
     def wake_if_due(self) -> None:
-        """Has what is due sent, where there is anything; what this call cannot do, the sweep does."""
-        try:
-            if self._deliveries.is_any_due(utc_now()):
-                self.wake()
-        except Unavailable as exc:
-            log.warning("courier_not_woken", error=str(exc))
+        """Has what is due sent, where there is anything: the courier may not have heard of it."""
+        if self._deliveries.is_any_due(utc_now()):
+            self.wake()
 
     def remove_all(self, user_id: str) -> None:
         """Removes a driver's webhooks and what is kept of their deliveries."""

@@ -140,6 +140,7 @@ class Remembered(Generic[V]):
     ----------
     seconds
         How long an answer counts if nothing is heard of a change: a lost message or connection costs so much.
+        One that counts no more goes with the next that comes, for a version weighs 30 kB.
     most
         Answers kept.
     """
@@ -156,7 +157,8 @@ class Remembered(Generic[V]):
         self._seconds = seconds
         self._most = most
         self._clock = clock
-        self._kept: dict[Hashable, _Kept[V]] = {}
+        self._kept: dict[Hashable, _Kept[V]] = {}  # in the order in which they end
+        self._lock = Lock()
 
     def get(self, key: Hashable, load: Callable[[], V], ids_of: Callable[[V], tuple[str, ...]]) -> V:
         """The answer to `key`, by `load` unless it is known; `ids_of` says whose changes end it."""
@@ -167,7 +169,15 @@ class Remembered(Generic[V]):
         if kept and now < kept.until and not self._changes.since(kept.moment, kept.ids):
             return kept.value
         value = load()
-        if len(self._kept) >= self._most:
-            self._kept.clear()
-        self._kept[key] = _Kept(value, ids_of(value), moment, now + self._seconds)
+        with self._lock:
+            self._kept.pop(key, None)
+            self._forget(now)
+            self._kept[key] = _Kept(value, ids_of(value), moment, now + self._seconds)
         return value
+
+    def _forget(self, now: float) -> None:
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if now < self._kept[oldest].until and len(self._kept) < self._most:
+                return
+            del self._kept[oldest]

@@ -128,10 +128,10 @@ class JobStore:
 
     def claim_next(self) -> Job | None:
         """Takes the job whose turn it is, or the oldest of its lineage; None when there is none to take."""
-        for job_id, turn in self._turns.next_jobs():
-            job = self.claim(job_id)
+        for found in self._turns.next_jobs():
+            job = self._take(found)
             if job is not None:
-                self._turns.serve(turn)
+                self._turns.serve(found.get("turn") or 0)
                 return job
         return None
 
@@ -142,10 +142,13 @@ class JobStore:
         """
         with errors_translated():
             asked = self._jobs.find_one({"_id": job_id}, {"lineageId": 1})
-            if asked is None:
-                return None
-            lineage_id = asked.get("lineageId")
-            which = {"_id": job_id} if lineage_id is None else {"lineageId": lineage_id}
+        return self._take(asked) if asked else None
+
+    def _take(self, asked: Document) -> Job | None:
+        """The job, or of its lineage the oldest queued one, as this worker's; None when there is none."""
+        lineage_id = asked.get("lineageId")
+        which = {"_id": asked["_id"]} if lineage_id is None else {"lineageId": lineage_id}
+        with errors_translated():
             now = utc_now()
             taken = {
                 "status": _RUNNING,

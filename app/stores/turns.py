@@ -56,15 +56,18 @@ class Turns:
             given.append(replace(job, turn=last[flow]))
         return given
 
-    def next_jobs(self) -> Iterator[tuple[str, int]]:
-        """Queued jobs to claim and their turns, the first in turn first, while the caller asks for another.
+    def next_jobs(self) -> Iterator[Document]:
+        """Queued jobs to claim, the first in turn first, while the caller asks for another.
 
-        Each is of a lineage that was not running when it was looked for, and none is of one given before.
+        Of each its `lineageId` and `turn` are known. Most often the first can be claimed; those after it are
+        of lineages that were not running when they were looked for, and of none that was given before.
         """
         tried: set[str] = set()
-        lineages = self._running_lineages()
+        lineages: set[str] = set()
         while (found := self._front(tried, lineages)) is not None:
-            yield found["_id"], found.get("turn") or 0
+            yield found
+            if not tried:
+                lineages = self._running_lineages()
             tried.add(found["_id"])
             lineages |= {found["lineageId"]} if found.get("lineageId") else set()
 

@@ -134,6 +134,24 @@ def test_without_a_connection_nothing_is_answered_from_memory(
     assert source.asked == asked  # heard again, so remembered again
 
 
+def test_what_counts_no_more_takes_no_memory(remembered: Remembered[str], clock: Clock) -> None:
+    for number in range(5):
+        remembered.get(number, lambda: "answer", lambda _: ())
+    clock.now += 0.4
+    remembered.get("later", lambda: "answer", lambda _: ())
+    assert len(remembered._kept) == 6
+    clock.now += 0.2
+    remembered.get("last", lambda: "answer", lambda _: ())
+    assert list(remembered._kept) == ["later", "last"]
+
+
+def test_no_more_answers_are_kept_than_there_may_be(changes: Changes) -> None:
+    few: Remembered[str] = Remembered(changes, seconds=60.0, most=3)
+    for number in range(10):
+        few.get(number, lambda: "answer", lambda _: ())
+    assert list(few._kept) == [7, 8, 9]
+
+
 def test_a_failing_answer_is_not_remembered(remembered: Remembered[str]) -> None:
     def fail() -> str:
         raise LookupError

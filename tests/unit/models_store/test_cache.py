@@ -56,7 +56,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_model_is_loaded_once_and_shared() -> None:
     cache, load = ModelCache(100), Loader()
-    assert cache.get("a", load, size=10) is cache.get("a", load, size=10)
+    assert cache.get("a", load, size=lambda _: 10) is cache.get("a", load, size=lambda _: 10)
     assert load.loads == 1
 
 
@@ -64,9 +64,9 @@ def test_a_model_is_loaded_once_and_shared() -> None:
 def test_threads_that_ask_at_the_same_time_share_one_load() -> None:
     cache, slow, load = ModelCache(100), SlowLoad(waiters=3), Loader()
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(cache.get, "a", slow, size=10)
+        first = pool.submit(cache.get, "a", slow, size=lambda _: 10)
         assert slow.begun.wait(5)
-        others = [pool.submit(cache.get, "a", load, size=10) for _ in range(3)]
+        others = [pool.submit(cache.get, "a", load, size=lambda _: 10) for _ in range(3)]
         assert {other.result(5) for other in others} == {first.result(5)}
     assert (slow.load.loads, load.loads) == (1, 0)
 
@@ -80,45 +80,45 @@ def test_a_slow_load_holds_up_no_other_model() -> None:
         return "slow"
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(cache.get, "a", slow, size=10)
+        first = pool.submit(cache.get, "a", slow, size=lambda _: 10)
         assert started.wait(5)
-        assert cache.get("b", lambda: "quick", size=10) == "quick"
+        assert cache.get("b", lambda: "quick", size=lambda _: 10) == "quick"
         go.set()
         assert first.result(5) == "slow"
 
 
 def test_the_models_used_longest_ago_give_way() -> None:
     cache, load = ModelCache(100), Loader()
-    a = cache.get("a", load, size=40)
-    b = cache.get("b", load, size=40)
-    assert cache.get("a", load, size=40) is a
-    cache.get("c", load, size=60)
-    assert cache.get("a", load, size=40) is a
-    assert cache.get("b", load, size=40) is not b
+    a = cache.get("a", load, size=lambda _: 40)
+    b = cache.get("b", load, size=lambda _: 40)
+    assert cache.get("a", load, size=lambda _: 40) is a
+    cache.get("c", load, size=lambda _: 60)
+    assert cache.get("a", load, size=lambda _: 40) is a
+    assert cache.get("b", load, size=lambda _: 40) is not b
     assert load.loads == 4
 
 
 def test_a_model_larger_than_the_cache_is_served_and_drives_nothing_out() -> None:
     cache, load = ModelCache(100), Loader()
-    small = cache.get("small", load, size=10)
-    assert cache.get("large", load, size=101) is not cache.get("large", load, size=101)
-    assert cache.get("small", load, size=10) is small
+    small = cache.get("small", load, size=lambda _: 10)
+    assert cache.get("large", load, size=lambda _: 101) is not cache.get("large", load, size=lambda _: 101)
+    assert cache.get("small", load, size=lambda _: 10) is small
 
 
 def test_a_failed_load_is_told_and_tried_again() -> None:
     cache = ModelCache(100)
     with pytest.raises(ValueError, match="damaged"):
-        cache.get("a", Loader(ValueError("damaged")), size=10)
-    assert cache.get("a", lambda: "whole", size=10) == "whole"
+        cache.get("a", Loader(ValueError("damaged")), size=lambda _: 10)
+    assert cache.get("a", lambda: "whole", size=lambda _: 10) == "whole"
 
 
 @pytest.mark.usefixtures("watched")
 def test_a_failed_load_is_told_to_all_who_wait() -> None:
     cache, slow, load = ModelCache(100), SlowLoad(waiters=1, error=ValueError("damaged")), Loader()
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(cache.get, "a", slow, size=10)
+        first = pool.submit(cache.get, "a", slow, size=lambda _: 10)
         assert slow.begun.wait(5)
-        second = pool.submit(cache.get, "a", load, size=10)
+        second = pool.submit(cache.get, "a", load, size=lambda _: 10)
         for waiting in (first, second):
             with pytest.raises(ValueError, match="damaged"):
                 waiting.result(5)
@@ -127,12 +127,12 @@ def test_a_failed_load_is_told_to_all_who_wait() -> None:
 
 def test_a_dropped_model_is_loaded_again_and_its_room_is_free() -> None:
     cache, load = ModelCache(100), Loader()
-    a = cache.get("a", load, size=60)
-    b = cache.get("b", load, size=40)
+    a = cache.get("a", load, size=lambda _: 60)
+    b = cache.get("b", load, size=lambda _: 40)
     cache.drop("a")
-    cache.get("c", load, size=60)
-    assert cache.get("b", load, size=40) is b
-    assert cache.get("a", load, size=0) is not a
+    cache.get("c", load, size=lambda _: 60)
+    assert cache.get("b", load, size=lambda _: 40) is b
+    assert cache.get("a", load, size=lambda _: 0) is not a
 
 
 def test_a_model_dropped_while_it_loads_is_not_kept() -> None:
@@ -142,5 +142,5 @@ def test_a_model_dropped_while_it_loads_is_not_kept() -> None:
         cache.drop("a")
         return "removed meanwhile"
 
-    assert cache.get("a", load, size=10) == "removed meanwhile"
-    assert cache.get("a", lambda: "fresh", size=10) == "fresh"
+    assert cache.get("a", load, size=lambda _: 10) == "removed meanwhile"
+    assert cache.get("a", lambda: "fresh", size=lambda _: 10) == "fresh"

@@ -1,0 +1,33 @@
+"""What web is measured against: Flask alone, and Flask with one write to each database."""
+
+from flask import Flask, Response, jsonify, request
+
+from app.domain import new_id
+from app.mongo import connect
+from app.stores import job_status
+
+
+def echo() -> Flask:
+    """Answers the JSON it is sent."""
+    app = Flask("echo", static_folder=None)
+
+    @app.post("/")
+    def answer() -> Response:
+        return jsonify(request.get_json())
+
+    return app
+
+
+def recorder(mongo_url: str, redis_url: str) -> Flask:
+    """Writes the JSON it is sent into MongoDB, as durably as the platform writes, and a key into Redis."""
+    app = Flask("recorder", static_folder=None)
+    documents, redis = connect(mongo_url)["lapwise_bare"]["documents"], job_status.connect(redis_url)
+
+    @app.post("/")
+    def record() -> tuple[Response, int]:
+        document = {"_id": new_id(), **request.get_json()}
+        documents.insert_one(document)
+        redis.set(f"lapwise-bare:{document['_id']}", request.get_data(), ex=60)
+        return jsonify(document), 202
+
+    return app

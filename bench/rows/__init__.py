@@ -1,0 +1,1 @@
+"""The rows of the bench: each measures one claim and returns its figures."""

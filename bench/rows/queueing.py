@@ -1,0 +1,137 @@
+"""How many jobs the workers do, against Celery without work, and what a second process adds."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from app.local.child import ChildPlatform
+from app.settings import LocalSettings
+from bench.bare_celery import NAME, NOTHING
+from bench.consuming import Consumer, celery_of, consumer_of
+from bench.figures import Figure, interleaved, ratios
+from bench.stage import ENVIRONMENT, Driver, Stage, environment_of, new_driver, running, session_file
+
+JOBS, TASKS = 150, 2_000
+LAPS = 5  # of which three are at speed
+RATE = 10.0  # Hz
+WAIT_SECONDS = 180.0
+LOOK_SECONDS = 0.25
+
+
+def queue(stage: Stage) -> list[Figure]:
+    """Jobs that each learn a session of three laps, against empty tasks with the same broker and settings."""
+    with _bare_worker(stage.platform, stage) as empty, _lineages(stage.platform, stage) as lineages:
+        jobs, tasks = zip(*interleaved(stage.rounds, lineages.rate, empty), strict=True)
+    return [
+        Figure(
+            what="jobs that each learn a 3-lap session, jobs/s",
+            against="empty tasks of a bare Celery, tasks/s",
+            values=ratios(jobs, tasks),
+            bar=0.3,
+            details={"jobs_a_second": jobs, "tasks_a_second": tasks},
+        )
+    ]
+
+
+def workers(stage: Stage) -> list[Figure]:
+    """The same jobs with two worker processes, against one."""
+    with ChildPlatform(stage.folder / "single", ENVIRONMENT | {"LAPWISE_WORKER_PROCESSES": "1"}) as single:
+        with _lineages(single, stage) as alone, _lineages(stage.platform, stage) as together:
+            two, one = zip(*interleaved(stage.rounds, together.rate, alone.rate), strict=True)
+    return [
+        Figure(
+            what="jobs/s of two worker processes",
+            against="of one",
+            values=ratios(two, one),
+            bar=1.8,
+            details={"two_jobs_a_second": two, "one_jobs_a_second": one},
+        )
+    ]
+
+
+@dataclass
+class _Lineages:
+    """Lineages of one driver on so many tracks; each learns one more session when `rate` is called."""
+
+    stage: Stage
+    driver: Driver
+    consumer: Consumer
+    count: int
+    learned: int = 0
+
+    def rate(self) -> float:
+        """Jobs a second, of jobs that wait when the workers begin."""
+        self.consumer.pause()
+        file = session_file(self.stage.folder, self.learned, laps=LAPS, sample_rate=RATE)
+        for number in range(self.count):
+            self.driver.client.upload(file, f"track {number}")
+        self.learned += 1
+        self.consumer.resume()
+        return self._done()
+
+    def _done(self) -> float:
+        """Jobs a second, once all of the newest are done; they are asked for seldom, to be left in peace."""
+        client, end = self.driver.client, time.monotonic() + WAIT_SECONDS
+        while client.call("GET", "/jobs?status=queued&limit=1")["items"]:
+            if time.monotonic() > end:
+                raise RuntimeError(f"jobs wait after {WAIT_SECONDS} s")
+            time.sleep(LOOK_SECONDS)
+        jobs = list(islice(client.jobs(), self.count))
+        done = [client.wait(job["id"]) for job in jobs if job["status"] == "running"]
+        done += [job for job in jobs if job["status"] != "running"]
+        first = min(_moment(job, "startedAt") for job in done)
+        last = max(_moment(job, "finishedAt") for job in done)
+        return self.count / (last - first)
+
+
+@contextmanager
+def _lineages(platform: ChildPlatform, stage: Stage) -> Iterator[_Lineages]:
+    """Lineages that have each learned one session, so that a job grows what is there."""
+    with consumer_of(platform) as consumer:
+        lineages = _Lineages(
+            stage=stage,
+            driver=new_driver(platform.endpoints()["api"]),
+            consumer=consumer,
+            count=stage.many(JOBS),
+        )
+        lineages.rate()
+        yield lineages
+
+
+@contextmanager
+def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[Callable[[], float]]:
+    """Tells how many empty tasks a second a bare worker with as many processes does."""
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "bench.bare_celery", "worker"]
+    options = f"--queues {NAME} --without-gossip --without-mingle -O fair -n bare@%h"
+    log, environment = stage.folder / "celery.log", environment_of(platform)
+    concurrency = ["--concurrency", str(LocalSettings().worker_processes)]
+    with running([*command, *options.split(), *concurrency], log, environment), celery_of(platform) as app:
+        consumer, count = Consumer(app, NAME, "bare@"), stage.many(TASKS)
+
+        def rate() -> float:
+            consumer.pause()
+            for _ in range(count):
+                app.send_task(NOTHING, queue=NAME, ignore_result=True)
+            started = time.perf_counter()
+            consumer.resume()
+            _wait_until_empty(stage)
+            return count / (time.perf_counter() - started)
+
+        rate()
+        yield rate
+
+
+def _wait_until_empty(stage: Stage) -> None:
+    """Until no message waits and none is being worked on."""
+    redis = stage.container.redis
+    while redis.llen(NAME) or redis.hlen("unacked"):
+        time.sleep(0.005)
+
+
+def _moment(job: Any, name: str) -> float:
+    return datetime.fromisoformat(job[name]).timestamp()

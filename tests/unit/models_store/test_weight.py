@@ -1,0 +1,21 @@
+"""A model's weight is what it takes in memory, so that the cache keeps to its limit."""
+
+import numpy as np
+import pytest
+
+from models_store.weight import ALLOCATED, weight
+
+
+def test_what_an_array_shows_of_another_counts_as_much_as_an_array_of_its_own() -> None:
+    owned = np.zeros(10_000)
+    assert weight([owned[:]]) == pytest.approx(8 * 10_000 * ALLOCATED, rel=0.02)
+    assert weight([owned]) == pytest.approx(8 * 10_000 * ALLOCATED, rel=0.02)
+
+
+def test_what_is_referred_to_twice_counts_once() -> None:
+    text = "x" * 50_000
+    assert weight([text, text, (text, {"again": text})]) == pytest.approx(50_000 * ALLOCATED, rel=0.02)
+
+
+def test_classes_and_modules_weigh_nothing() -> None:
+    assert weight([np, np.ndarray, weight]) < 1_000
