@@ -15,11 +15,8 @@ from learning.laps import Floats
 PIECES = 50  # of the lap, on the map: the time gained or lost in each 2 %
 POINTS = 12 * PIECES + 1
 CHANNELS = {"speed": "Speed, km/h", "throttle": "Throttle", "brake": "Brake", "gear": "Gear"}
-HEIGHTS = {
-    "gap": 130,
-    "speed": 210,
-}  # pixels of a chart, else 90, the last with its axis: see app.css
-HEIGHT, AXIS, MAP_HEIGHT = 90, 24, 320
+HEIGHTS = {"gap": 130, "speed": 210}  # pixels of a chart: app.css keeps the places
+HEIGHT, AXIS, MAP_HEIGHT = 90, 24, 320  # of the others, of the axis below the last, and of the map
 PEDALS = ("throttle", "brake")
 LEFT = 52  # pixels for the numbers beside each chart, so that they stand exactly above each other
 EARTH = 6_371_000.0  # metres, its mean radius
@@ -35,8 +32,8 @@ def traces_chart(id: str, a: int, b: int) -> Response:
     `gap` is the time that `b` has lost to `a`; there is none of a lap with itself, and no `map` without
     coordinates.
     """
-    first, second = services().sessions.traces(g.user.id, id, [a, b], POINTS)
-    return charts_answer(_charts(first, second, asked_theme(), is_pair=a != b), asked_theme())
+    (first, second), theme = services().sessions.traces(g.user.id, id, [a, b], POINTS), asked_theme()
+    return charts_answer(_charts(first, second, theme, is_pair=a != b), theme)
 
 
 def channels_of(trace: Trace) -> dict[str, str]:
@@ -53,7 +50,8 @@ def coordinates(trace: Trace) -> tuple[Floats, Floats] | None:
     x, y, z = (_numbers(trace, name) for name in ("x", "y", "z"))
     seen = (x, -z) if _extent(z) > _extent(y) else (x, y)
     for across, up in (_flat(trace), seen):
-        if min(_extent(across), _extent(up)) > LEAST_EXTENT:
+        known = ~np.isnan(across + up)
+        if min(_extent(across[known]), _extent(up[known])) > LEAST_EXTENT:
             return across, up
     return None
 

@@ -47,6 +47,7 @@ def test_a_lap_is_seen_from_above_in_metres_whatever_the_axes_are_called(channel
         {"x": EAST, "y": np.zeros(POINTS)},
         {"latitude": np.zeros(POINTS), "longitude": np.zeros(POINTS)},
         {"x": np.full(POINTS, np.nan), "y": NORTH},
+        {"x": np.where(TURN < 3, np.nan, EAST), "y": np.where(TURN < 3, NORTH, np.nan)},
     ],
 )
 def test_without_two_axes_along_which_the_car_moved_there_is_no_map(channels: dict[str, Floats]) -> None:
