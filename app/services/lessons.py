@@ -1,12 +1,13 @@
 """Teaching a model a job's sessions, one after another, and what became of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pymongo.client_session import ClientSession
 
 from app.domain import Job, Session
+from app.services.ahead import Ahead, Columns, newest_columns
 from app.services.attempts import Steps
 from app.services.watching import Alarm
 from app.stores.job_status import JobStatusStore
@@ -25,6 +26,7 @@ class Learned:
     missing: tuple[str, ...] = ()  # removed since the job was asked for
     unusable: Mapping[str, str] | None = None  # why, by session id
     taken_back: tuple[str, ...] = ()  # learned ones that had been set aside
+    ahead: Mapping[str, Columns] = field(default_factory=dict)  # what was predicted, by session id
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -35,10 +37,14 @@ class Learned:
         }
 
     def validation(self) -> dict[str, Any]:
-        """How well the sessions were predicted, together and each."""
+        """How well the sessions were predicted, together and each, and the predictions."""
         merged = Report.merged(tuple(self.reports.values()))
         return merged.as_dict() | {
-            "sessions": {session_id: report.as_dict() for session_id, report in self.reports.items()}
+            "sessions": {
+                session_id: report.as_dict()
+                | ({"predictions": self.ahead[session_id]} if session_id in self.ahead else {})
+                for session_id, report in self.reports.items()
+            }
         }
 
 
@@ -82,12 +88,15 @@ class Lessons:
     ) -> Learned:
         """Teaches the model the wanted sessions; raises as `Steps` does when the job is to stop."""
         reports: dict[str, Report] = {}
+        ahead: dict[str, Ahead] = {}
         unusable = dict(steps.job.left_out)
         for session in (sessions[session_id] for session_id in wanted if session_id in sessions):
             steps.begin(session.id)
             try:
                 laps = self._sessions.decoded_laps(session)
-                reports[session.id] = model.learn_session(laps, on_lap=steps.on_lap)
+                watching = Ahead(model, laps, steps.on_lap)
+                reports[session.id] = model.learn_session(laps, on_lap=watching.on_lap)
+                ahead[session.id] = watching
             except NothingToLearn as exc:
                 unusable[session.id] = exc.message
             steps.next_session(session.valid_laps_count)
@@ -95,7 +104,12 @@ class Lessons:
         missing = tuple(session_id for session_id in wanted if session_id not in sessions)
         taken_back = tuple(session_id for session_id in reports if sessions[session_id].set_aside)
         return Learned(
-            reports=reports, skipped=skipped, missing=missing, unusable=unusable, taken_back=taken_back
+            reports=reports,
+            skipped=skipped,
+            missing=missing,
+            unusable=unusable,
+            taken_back=taken_back,
+            ahead=newest_columns(ahead),
         )
 
     def steps(self, job: Job, sessions: Mapping[str, Session], *, passes: int = 1) -> Steps:

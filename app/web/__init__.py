@@ -2,7 +2,16 @@
 
 from flask import Flask
 
-from app.web import home, models, operations, sessions, traces, tracks  # noqa: F401  # they put their routes on `bp`
+from app.web import (  # noqa: F401  # they put their routes on `bp`
+    home,
+    models,
+    operations,
+    sessions,
+    traces,
+    tracks,
+    training,
+    version_charts,
+)
 from app.web.assets import ASSETS, Assets
 from app.web.assets import bp as assets_bp
 from app.web.blueprint import bp

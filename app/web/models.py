@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from flask import Response, g, render_template
+from flask import g, render_template, request
 
 from app.api.context import services
-from app.domain import Version
-from app.errors import ModelNotFound
+from app.domain import Page, Session, Version
+from app.errors import ModelNotFound, SessionNotFound
 from app.web.blueprint import page
-from app.web.charts import asked_theme, chart, chart_answer, hover, legend_above, series
+from app.web.differences import Change, before_each, change_of, coverage, error_interval
+from app.web.records import drifts_in, record_of
 from learning.fields import CONDITIONS
 
 FORMATS = {
@@ -17,6 +18,8 @@ FORMATS = {
     "onnx": "ONNX, for other devices",
 }
 SHOWN = 0.005  # the least share of importance
+VERSIONS_SHOWN = 20  # at a time
+SESSIONS_NAMED = 8  # of those that a version is the first to have learned
 REPLAYED = 25  # the newest sessions of the track
 SLIDERS = (  # name, label, least, most, step, value
     ("track_position", "Position on the lap", 0.0, 1.0, 0.01, 0.5),
@@ -31,41 +34,15 @@ LABELS = {"fuel": "Fuel", "tyre_life": "Laps on these tyres", "air_temp": "Air, 
 @page("/models/<id:id>")
 def model(id: str) -> str:
     version = services().models.get(g.user.id, id)
-    is_own = version.user_id == g.user.id
     return render_template(
         "pages/model.html",
         version=version,
-        is_own=is_own,
-        lineage=[*reversed(_lineage(version))] if is_own else [],
-        shares=services().sharing.given(g.user.id, id, limit=200).items if is_own else (),
         importance=_largest(version.feature_importance),
-        formats={name: text for name, text in FORMATS.items() if name != "onnx" or _is_lap_time(version)},
+        within=error_interval(version.model_metadata["performanceMetrics"]),
+        coverage=coverage,
+        most_bytes=services().settings.max_upload_bytes,
+        **(_owned(version) if version.user_id == g.user.id else {"is_own": False}),
     )
-
-
-@page("/charts/versions/<id:id>")
-def versions_chart(id: str) -> Response:
-    """The mean error of each version of the lineage, and the version itself marked."""
-    version, theme = services().models.get(g.user.id, id), asked_theme()
-    if version.user_id != g.user.id:
-        raise ModelNotFound
-    known = [one for one in _lineage(version) if one.model_metadata["mae"] is not None]
-    dots = {
-        "x": [*range(1, len(known) + 1)],
-        "y": [one.model_metadata["mae"] for one in known],
-        "number": [f"version {one.model_version}" for one in known],
-        "error": [f"{one.model_metadata['mae']:.3f} s" for one in known],
-    }
-    plot = chart(x="versions in the order made", y="mean error, s")
-    plot.line(source=dots, x="x", y="y", line_width=2, color=series(theme)[0])
-    marks = plot.scatter(source=dots, x="x", y="y", size=8, color=series(theme)[0])
-    here = [(x, y) for x, y, one in zip(dots["x"], dots["y"], known, strict=True) if one.id == version.id]
-    plot.scatter(
-        [x for x, _ in here], [y for _, y in here], size=13, color=series(theme)[1], legend_label="this one"
-    )
-    legend_above(plot)
-    hover(plot, marks, ("@number", "@error"))
-    return chart_answer(plot, theme)
 
 
 @page("/predict/<id:id>")
@@ -81,9 +58,62 @@ def predict(id: str) -> str:
     )
 
 
-def _lineage(version: Version) -> tuple[Version, ...]:
-    """Its lineage's versions, oldest first."""
-    return services().models.history(version.user_id, version.track_name, version.model_type)
+def _owned(version: Version) -> dict[str, Any]:
+    """What a version's page tells and offers its owner alone."""
+    newest = services().models.page(
+        g.user.id,
+        version.track_name,
+        version.model_type,
+        limit=VERSIONS_SHOWN,
+        cursor=request.args.get("cursor"),
+    )
+    change = change_of(version, _before(version))
+    return {
+        "is_own": True,
+        "newest": newest,
+        "changes": before_each(newest.items, _parents(newest)),
+        "drifts_in": drifts_in,
+        "change": change,
+        "learned": _named(change),
+        "record": record_of(services().models, version),
+        "shares": services().sharing.given(g.user.id, version.id, limit=200).items,
+        "formats": {name: text for name, text in FORMATS.items() if name != "onnx" or _is_lap_time(version)},
+    }
+
+
+def _parents(newest: Page[Version]) -> dict[str, Version]:
+    """The parents of listed versions that are not listed themselves, by id."""
+    listed = {version.id for version in newest.items}
+    wanted = {version.parent_id for version in newest.items if version.parent_id} - listed
+    found = (_find(one) for one in wanted)
+    return {version.id: version for version in found if version}
+
+
+def _find(id: str) -> Version | None:
+    try:
+        return services().models.get(g.user.id, id)
+    except ModelNotFound:  # removed this moment
+        return None
+
+
+def _before(version: Version) -> Version | None:
+    """The parent; of a version without one, the version of its lineage made before it."""
+    if version.parent_id:
+        return _find(version.parent_id)
+    history = services().models.history(version.user_id, version.track_name, version.model_type)
+    older = [one for one in history if one.created_at < version.created_at]
+    return older[-1] if older else None
+
+
+def _named(change: Change) -> list[Session]:
+    """The first of the sessions that a version learned and the one before had not."""
+    found = []
+    for id in change.session_ids[:SESSIONS_NAMED]:
+        try:
+            found.append(services().sessions.get(g.user.id, id))
+        except SessionNotFound:  # it was removed; what was learned from it stays
+            continue
+    return found
 
 
 def _is_lap_time(version: Version) -> bool:

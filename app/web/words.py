@@ -50,6 +50,15 @@ def gap(seconds: float | None) -> str:
     return f"{'+' if rounded > 0 else '−' if rounded < 0 else ''}{lap_time(abs(rounded))}"
 
 
+def seconds(value: float | None) -> str:
+    """An error.
+
+    >>> seconds(0.2134), seconds(None)
+    ('0.213 s', '–')
+    """
+    return NOTHING if value is None else f"{value:.3f} s"
+
+
 def size(count: int | float) -> str:
     """Bytes for people.
 
@@ -107,6 +116,7 @@ def init_words(app: Flask) -> None:
     app.jinja_env.filters |= {
         "lap_time": lap_time,
         "gap": gap,
+        "seconds": seconds,
         "size": size,
         "percent": percent,
         "moment": moment,

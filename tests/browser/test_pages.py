@@ -22,9 +22,11 @@ OPEN = {"login": "/login", "register": "/register", "missing": "/no-such-page"}
 PAGES = [
     *OPEN,
     *("home", "upload", "session", "track", "model", "predict", "sectors", "setup", "operations"),
+    *("train", "compare", "bring_in"),
 ]
 PARTS = {
     "web.renew",
+    "web.predicted_chart",
     "web.operations_state",
     "web.laps_chart",
     "web.versions_chart",

@@ -41,10 +41,24 @@ export function show(element, job) {
 
 /** Follows every job on the page that has not ended; `ended(job, element)` for each that does. */
 export function followAll(ended = () => {}) {
-  for (const element of document.querySelectorAll("[data-job]")) {
-    element.querySelector("[data-cancel]")?.addEventListener("click", (event) => cancel(event.currentTarget, element));
-    follow(element.dataset.job, (job) => show(element, job)).then((job) => ended(job, element));
-  }
+  for (const element of document.querySelectorAll("[data-job]")) followIn(element).then((job) => ended(job, element));
+}
+
+/** Shows a job that the page has just asked for, at its place within `root`; resolves to the job when it has ended. */
+export async function followHere(root, job) {
+  const element = root.querySelector("[data-job-here]");
+  element.dataset.job = job.id;
+  show(element, job);
+  element.classList.remove("hidden");
+  return followIn(element);
+}
+
+async function followIn(element) {
+  const button = element.querySelector("[data-cancel]");
+  if (button) Object.assign(button, { onclick: () => cancel(button, element), disabled: false, hidden: false });
+  const job = await follow(element.dataset.job, (now) => show(element, now));
+  if (button) button.hidden = true;
+  return job;
 }
 
 async function cancel(button, element) {
@@ -65,6 +79,7 @@ async function cancel(button, element) {
 
 function told(job) {
   if (job.status === "failed") return job.error?.message ?? "It failed.";
+  if (job.status === "succeeded" && ["compare", "validate"].includes(job.kind)) return "measured";
   if (job.status === "succeeded") return job.modelVersion ? `version ${job.modelVersion}` : "nothing new to learn";
   if (job.status === "queued" && job.attempts) return `waits to be tried again: ${job.error?.message ?? ""}`;
   if (job.status === "queued") return "waits for a worker";

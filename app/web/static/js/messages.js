@@ -36,17 +36,25 @@ export function confirmed({ title, text = "", action = "Yes", danger = false }) 
 /** Puts an API error's messages beside the fields of a form that it names; the rest becomes a toast. */
 export function showErrors(form, error) {
   clearErrors(form);
-  let placed = false;
-  for (const [name, messages] of Object.entries(error.details ?? {})) {
-    const input = form.elements[name];
-    const place = input?.id && form.querySelector(`#${CSS.escape(input.id)}-wrong`);
-    if (!place) continue;
-    place.textContent = sentences(messages);
-    input.setAttribute("aria-invalid", "true");
-    if (!placed) input.focus();
-    placed = true;
-  }
-  if (!placed) toast(told(error), { bad: true });
+  const named = Object.entries(error.details ?? {}).filter(([name, messages]) => wrongBeside(form, name, sentences(messages)));
+  if (named.length) focusable(form.elements[named[0][0]])?.focus();
+  else toast(told(error), { bad: true });
+}
+
+/** Says beside the field of a name what is wrong with it; whether there is such a field. */
+export function wrongBeside(form, name, text) {
+  const input = focusable(form.elements[name]);
+  const place = form.querySelector(`#${CSS.escape(input?.id || name)}-wrong`);
+  if (!place) return false;
+  place.textContent = text;
+  if (text) input?.setAttribute("aria-invalid", "true");
+  else input?.removeAttribute("aria-invalid");
+  return true;
+}
+
+/** A field, or the first of several of one name. */
+function focusable(found) {
+  return found instanceof RadioNodeList ? found[0] : found;
 }
 
 export function clearErrors(form) {

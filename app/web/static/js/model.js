@@ -10,10 +10,11 @@ const on = (selector, event, work) => {
 };
 
 for (const element of document.querySelectorAll("[data-chart]")) chart(element, element.dataset.chart);
-on("[data-activate]", "click", async () => {
-  const text = `Predictions for the track come from version ${number} from now on, and what comes next is learned by it.`;
-  if (await confirmed({ title: `Make version ${number} active?`, text, action: "Make it active" })) {
-    await change(`/ai-model/${model}/activate`, { method: "POST", json: {} });
+on("[data-activate]", "click", async (event) => {
+  const { activate, version } = event.currentTarget.dataset;
+  const text = `Predictions for the track come from version ${version} from now on, and what comes next is learned by it.`;
+  if (await confirmed({ title: `Make version ${version} active?`, text, action: "Make it active" })) {
+    await change(`/ai-model/${activate}/activate`, { method: "POST", json: {} });
   }
 });
 on("[data-remove]", "click", async () => {
