@@ -1,6 +1,7 @@
 """Rows of input that all give the same fields, by column: what is done to a column costs little a row."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -12,10 +13,11 @@ from learning.laps import Floats
 
 
 class Ragged(NamedTuple):
-    """Lists of numbers, one after another in `values`, with the length of each."""
+    """Lists of numbers, one after another in `values`, with the length of each and whether it is given."""
 
     values: Floats
     lengths: NDArray[np.intp]
+    given: NDArray[np.bool_] | None = None  # all, without it
 
     def padded(self, width: int) -> Floats:
         """Shape (m, width), each list's first values, then zeros."""
@@ -30,12 +32,15 @@ class Ragged(NamedTuple):
         last[given] = self.values[np.cumsum(self.lengths)[given] - 1]
         return last
 
-    def tolist(self) -> list[tuple[float, ...]]:
+    def tolist(self) -> list[tuple[float, ...] | None]:
         values = iter(self.values.tolist())
-        return [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
+        lists = [tuple(itertools.islice(values, length)) for length in self.lengths.tolist()]
+        if self.given is None:
+            return list(lists)
+        return [one if given else None for one, given in zip(lists, self.given, strict=True)]
 
 
-Column = Floats | Ragged | list[Any]  # numbers, lists of numbers, anything else
+Column = Floats | Ragged | list[Any]  # numbers, NaN for none; lists of numbers; anything else, None for none
 
 
 class Columns(Sequence[Features]):
@@ -44,7 +49,7 @@ class Columns(Sequence[Features]):
     Parameters
     ----------
     columns
-        By the names of the fields, which every row has.
+        By the names of the fields that any row has.
     """
 
     def __init__(self, columns: Mapping[str, Column], count: int) -> None:
@@ -55,8 +60,17 @@ class Columns(Sequence[Features]):
         return self._count
 
     def has(self, name: str) -> bool:
-        """Whether a field is given."""
+        """Whether any row gives a field."""
         return name in self._columns
+
+    def whole(self, name: str) -> bool:
+        """Whether every row gives a field."""
+        column = self._columns.get(name)
+        if isinstance(column, np.ndarray):
+            return not np.isnan(column).any()
+        if isinstance(column, Ragged):
+            return column.given is None or bool(column.given.all())
+        return column is not None and None not in column
 
     @overload
     def __getitem__(self, index: int) -> Features: ...
@@ -68,7 +82,7 @@ class Columns(Sequence[Features]):
     def __iter__(self) -> Iterator[Features]:
         names = list(self._columns)
         for values in zip(*map(self.listed, names), strict=True):
-            yield dict(zip(names, values, strict=True))
+            yield {name: value for name, value in zip(names, values, strict=True) if value is not None}
 
     def only(self, chosen: NDArray[np.bool_]) -> "Columns":
         """Some of the rows, in their order."""
@@ -80,12 +94,19 @@ class Columns(Sequence[Features]):
         column = self._columns.get(name)
         if column is None:
             return [None] * len(self)
-        return column if isinstance(column, list) else column.tolist()
+        if isinstance(column, list):
+            return column
+        values: list[Any] = column.tolist()
+        if isinstance(column, Ragged) or self.whole(name):
+            return values
+        return [None if math.isnan(value) else value for value in values]
 
     def numbers(self, name: str, default: float) -> Floats:
-        """The values of a field of numbers."""
+        """The values of a field of numbers, the default where one is not given."""
         column = self._columns.get(name)
-        return column if isinstance(column, np.ndarray) else np.full(len(self), default)
+        if not isinstance(column, np.ndarray):
+            return np.full(len(self), default)
+        return np.where(np.isnan(column), default, column)
 
     def lists(self, name: str) -> Ragged:
         """The values of a field of lists of numbers; empty ones where it is not given."""
@@ -97,5 +118,6 @@ class Columns(Sequence[Features]):
 
 def _only(column: Column, chosen: NDArray[np.bool_]) -> Column:
     if isinstance(column, Ragged):
-        return Ragged(column.values[np.repeat(chosen, column.lengths)], column.lengths[chosen])
+        given = None if column.given is None else column.given[chosen]
+        return Ragged(column.values[np.repeat(chosen, column.lengths)], column.lengths[chosen], given)
     return column[chosen] if isinstance(column, np.ndarray) else list(itertools.compress(column, chosen))

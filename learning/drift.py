@@ -27,6 +27,12 @@ _ALLOWED = 0.8  # standard deviations that laps may be off on average
 _APART = 1.25  # the same, by how much outings differ by themselves
 _THRESHOLD = 5.0  # standard deviations beyond that, summed up, from which it is drift
 _CERTAIN = 200  # laps at the usual pace that the detector is credited with
+_WEIGHED = 60  # laps that the evidence for a change is taken from
+_CHANGED = (2, 25)  # of them those that may be of another pace, fewest and most
+_USUAL = 8  # of them those that are of the usual one, at least
+_OUTINGS_APART = 0.2  # standard deviation of outings' paces that is always allowed for, in those of a lap
+_DAYS_APART = 0.12  # the same of sessions, s
+_CONFIRMING, _OVERWHELMING = 11.0, 16.0  # evidence that confirms what the detector says, and that needs none
 
 
 class LapMark(TypedDict):
@@ -74,13 +80,21 @@ class DriftWatch:
     The reference is a linear regression of the laps at pace, but the ten newest, on the laps since the pits,
     tyre life, fuel, compound and the logarithm of all laps driven, with a normal prior on each slope[^1] and
     Huber weights. A lap's error, over its standard deviation and clipped so that no single lap is enough,
-    goes to the Page-Hinkley test.[^2] What the laps say of themselves, as another compound, is no drift.
+    goes to the Page-Hinkley test.[^2] What it finds must be confirmed by the evidence: by how much likelier
+    the errors are with a step than without, when outings and sessions each have a pace of their own.[^3]
+    Overwhelming evidence stands alone. So a change within an outing is told from another day or another load
+    of fuel. What the laps say of themselves, as another compound, is no drift.
 
     References
     ----------
     [^1]: C. Bishop: Pattern Recognition and Machine Learning, Springer, 2006, 3.3.
     [^2]: E. S. Page: Continuous inspection schemes, Biometrika 41, 1954.
+    [^3]: A. S. Willsky, H. L. Jones: A generalized likelihood ratio approach to the detection and estimation
+       of jumps in linear systems, IEEE Transactions on Automatic Control 21, 1976.
     """
+
+    # Of the last errors: in deviations, outing, session. A watch that was pickled without begins with none.
+    _weighed: Floats = np.empty((0, 3))
 
     def __init__(self) -> None:
         self._laps_seen = 0
@@ -103,7 +117,7 @@ class DriftWatch:
             What is watched, in seconds: the lap time, or what a model that hardly adapts got wrong of it.
         """
         row = self._row(x)
-        changed = self._judge(row, value, lap_time) if len(self._values) >= _LEAST + _GAP else 0
+        changed = self._judge(row, value, lap_time, mark) if len(self._values) >= _LEAST + _GAP else 0
         self._rows = np.vstack([self._rows, row])[-_WINDOW:]
         self._values = np.append(self._values, value)[-_WINDOW:]
         self._marks = [*self._marks, mark][-_WINDOW:]
@@ -118,20 +132,27 @@ class DriftWatch:
         code = np.nan if compound is None else float(crc32(str(compound).encode()))
         return np.array([self._stint, age, fuel, np.log(self._laps_seen + _PRACTICE), code, outing])
 
-    def _judge(self, row: Floats, value: float, lap_time: float) -> int:
+    def _judge(self, row: Floats, value: float, lap_time: float, mark: LapMark) -> int:
         """How many of the newest laps are of another pace, this one included; 0 while that is not certain."""
         reference = _Reference(self._rows[:-_GAP], self._values[:-_GAP], least=_NOISE * lap_time)
         error, deviation = value - reference.expected(row), reference.deviation(row)
+        scaled = float(np.clip(error / deviation, -_CLIP, _CLIP))
         self._errors = np.append(self._errors, error)[-_WINDOW:]
+        self._weighed = np.vstack([self._weighed, (scaled, row[-1], mark["session"])])[-_WEIGHED:]
         self._detector.delta = _ALLOWED + _APART * reference.outings / deviation
-        found = self._detector.add(float(np.clip(error / deviation, -_CLIP, _CLIP)))
-        return _laps_changed(self._errors) if found else 0
+        found = self._detector.add(scaled)
+        evidence = _evidence(self._weighed, reference)
+        if evidence > (_CONFIRMING if found else _OVERWHELMING):
+            return _laps_changed(self._errors)
+        if found:
+            self._detector = Detector()
+        return 0
 
     def _start_again(self, laps: int) -> Drift:
         """Forgets the laps before the change, and says what it was."""
         size = float(np.median(self._errors[-laps:]))
         self._rows, self._values, self._marks = self._rows[-laps:], self._values[-laps:], self._marks[-laps:]
-        self._errors, self._detector = np.empty(0), Detector()
+        self._errors, self._weighed, self._detector = np.empty(0), np.empty((0, 3)), Detector()
         return Drift(
             detected=self._marks[-1],
             began=self._marks[0],
@@ -154,15 +175,15 @@ class _Reference:
         self._codes = np.unique(rows[:, -2][~np.isnan(rows[:, -2])])
         prior = np.diag(np.r_[1e-9, np.array(_SLOPES) ** -2.0, np.full(len(self._codes), _COMPOUND**-2)])
         design, values = self._design(rows), values - self._level
-        weights, self._noise = np.ones(len(values)), max(float(values.std()), least)
+        weights, self.noise = np.ones(len(values)), max(float(values.std()), least)
         for _ in range(_ROUNDS):
-            self._precision = design.T * weights @ design + self._noise**2 * prior
+            self._precision = design.T * weights @ design + self.noise**2 * prior
             self._slopes = np.linalg.solve(self._precision, design.T * weights @ values)
             errors = values - design @ self._slopes
-            self._noise = max(1.4826 * float(np.median(np.abs(errors))), least)  # if normal
-            weights = np.minimum(1.0, _HUBER * self._noise / np.maximum(np.abs(errors), 1e-9))
-        clipped = np.clip(errors / self._noise, -_CLIP, _CLIP)
-        self.outings = self._noise * _spread_of_means(clipped, rows[:, -1])  # how much outings differ
+            self.noise = max(1.4826 * float(np.median(np.abs(errors))), least)  # if normal
+            weights = np.minimum(1.0, _HUBER * self.noise / np.maximum(np.abs(errors), 1e-9))
+        clipped = np.clip(errors / self.noise, -_CLIP, _CLIP)
+        self.outings = self.noise * _spread_of_means(clipped, rows[:, -1])  # how much outings differ
 
     def expected(self, row: Floats) -> float:
         return self._level + float(self._design(row[None])[0] @ self._slopes)
@@ -172,12 +193,34 @@ class _Reference:
         x = self._design(row[None])[0]
         doubt = float(x @ np.linalg.solve(self._precision, x))
         if not np.isnan(row[-2]) and row[-2] not in self._codes:
-            doubt += (_COMPOUND / self._noise) ** 2
-        return self._noise * float(np.sqrt(1 + doubt))
+            doubt += (_COMPOUND / self.noise) ** 2
+        return self.noise * float(np.sqrt(1 + doubt))
 
     def _design(self, rows: Floats) -> Floats:
         ones = np.ones((len(rows), 1))
         return np.hstack([ones, rows[:, :-2] - self._middle, rows[:, -2:-1] == self._codes])
+
+
+def _evidence(weighed: Floats, reference: _Reference) -> float:
+    """Twice the logarithm of how much likelier the errors are with a step in them than without, at most.
+
+    Parameters
+    ----------
+    weighed
+        Shape (laps, 3): errors in standard deviations, outings, sessions.
+    """
+    laps = len(weighed)
+    changed = np.arange(_CHANGED[0], min(_CHANGED[1], laps - _USUAL) + 1)
+    if not len(changed):
+        return 0.0
+    errors, outings, sessions = weighed.T
+    apart = max(reference.outings / reference.noise, _OUTINGS_APART), _DAYS_APART / reference.noise
+    covariance = np.eye(laps)
+    for deviation, group in zip(apart, (outings, sessions), strict=True):
+        covariance += deviation**2 * (group[:, None] == group)
+    steps = (np.arange(laps)[:, None] >= laps - changed).astype(np.float64)
+    weights = np.linalg.solve(covariance, steps)
+    return float(np.max((errors @ weights) ** 2 / np.sum(steps * weights, axis=0)))
 
 
 def _spread_of_means(errors: Floats, groups: Floats) -> float:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from learning.laps import SPLITS, Floats
-from learning.likeness import CLUES, KINDS
+from learning.likeness import KINDS
+from learning.past import CLUES
 
 _CHOSEN = 10  # experts that speak at a point of the lap
 _NEIGHBOURS = 0.1  # of the lap: how far records and corrections of nearby points count

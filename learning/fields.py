@@ -18,7 +18,8 @@ from learning.laps import SPLITS, Floats
 _DAY = 86_400.0
 _REPORTED = 100  # problems named in one error; a list of 10,000 bad rows needs no more
 _LONGEST_LIST = 200
-_FLOAT = {float}
+_FLOAT, _NUMBERS = {float}, {int, float, type(None)}
+_TEXTS, _LISTS = {str, type(None)}, {list, tuple, type(None)}
 _MANY = 8  # rows from which checking by column is cheaper
 _LONGEST_TEXT = 200
 _MARSHALLED = np.dtype([("code", "u1"), ("value", "<f8")])  # a float
@@ -33,6 +34,10 @@ class Field:
     minimum: float = 0.0
     maximum: float = _DAY
     required: bool = False
+
+    def takes(self, value: float) -> bool:
+        """Whether it is a field of numbers and believes this one."""
+        return self.kind == "number" and self.minimum <= value <= self.maximum
 
 
 CONDITIONS: Mapping[str, Field] = {
@@ -71,8 +76,8 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     InvalidInput
         Its details' `fields` has the problems of each field, with the number of the row, from 0.
     """
-    if len(rows) >= _MANY and (alike := _alike(fields, rows)) is not None:
-        return alike
+    if len(rows) >= _MANY and (by_column := _by_column(fields, rows)) is not None:
+        return by_column
     checked: list[Features] = []
     problems: dict[str, list[str]] = {}
     for index, row in enumerate(rows):
@@ -87,51 +92,74 @@ def check_rows(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -
     return checked
 
 
-def _alike(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> Columns | None:
-    """The rows when all give the same fields and nothing is wrong with any, checked by column."""
-    given = tuple(rows[0])
-    if not given:  # columns of nothing do not tell how many rows there are
-        return None
-    names = [ALIASES.get(name, name) for name in given]
-    missing = any(field.required and name not in names for name, field in fields.items())
-    if missing or len(set(names)) < len(names) or not set(names) <= fields.keys():
-        return None
-    if set(map(len, rows)) != {len(given)}:
+def _by_column(fields: Mapping[str, Field], rows: Sequence[Mapping[str, Any]]) -> Columns | None:
+    """The rows, checked by column, when nothing is wrong with any; a field may be missing in some of them."""
+    values = _values(rows)
+    names = [ALIASES.get(name, name) for name in values or ()]
+    if not values or len(set(names)) < len(names) or not set(names) <= fields.keys():
         return None
     columns: dict[str, Column] = {}
-    for name, key in zip(names, given, strict=True):
+    for name, given in zip(names, values.values(), strict=True):
         try:
-            column = _column(fields[name], [row[key] for row in rows])
-        except (KeyError, OverflowError):  # another field, or a number beyond all floats
+            column = _column(fields[name], given)
+        except OverflowError:  # a number beyond all floats
             return None
         if column is None:
             return None
         columns[name] = column
-    alike = Columns(columns, len(rows))
-    return alike if _marks_stand(alike) else None
+    checked = Columns(columns, len(rows))
+    in_all = {name for name, field in fields.items() if field.required}
+    if set(map(len, rows)) == {len(names)}:
+        in_all.update(names)
+    return checked if all(map(checked.whole, in_all)) and _marks_stand(checked) else None
+
+
+def _values(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
+    """What rows give for each field that any gives, None where one gives nothing.
+
+    None alone when not all give the same fields and one gives None.
+    """
+    if set(map(len, rows)) == {len(rows[0])}:
+        try:
+            return {name: [row[name] for row in rows] for name in rows[0]}
+        except KeyError:  # as many fields, but others
+            pass
+    names = dict.fromkeys(itertools.chain.from_iterable(rows))
+    values = {name: [row.get(name) for row in rows] for name in names}
+    given = len(names) * len(rows) - sum(column.count(None) for column in values.values())
+    return values if given == sum(map(len, rows)) else None
 
 
 def _column(field: Field, values: list[Any]) -> Column | None:
     """The values of one field in all rows, converted; None when there is a problem with one."""
     if field.kind == "number":
         return _numbers(field, values)
-    if field.kind == "text" and all(type(value) is str and len(value) <= _LONGEST_TEXT for value in values):
-        return values
-    if field.kind != "numbers" or not set(map(type, values)) <= {list, tuple}:
+    kinds = set(map(type, values))
+    if field.kind == "text":
+        good = kinds <= _TEXTS and all(len(text) <= _LONGEST_TEXT for text in set(values) - {None})
+        return values if good else None
+    if field.kind != "numbers" or not kinds <= _LISTS:
         return None
+    given = None
+    if type(None) in kinds:
+        given = np.array([value is not None for value in values])
+        values = [value or () for value in values]
     lengths = np.array(list(map(len, values)), dtype=np.intp)
     flat = _numbers(field, list(itertools.chain.from_iterable(values)))
-    return None if flat is None or lengths.max() > _LONGEST_LIST else Ragged(flat, lengths)
+    good = flat is not None and not np.isnan(flat).any() and lengths.max() <= _LONGEST_LIST
+    return Ragged(flat, lengths, given) if flat is not None and good else None
 
 
 def _numbers(field: Field, values: list[Any]) -> Floats | None:
-    column = _floats(values)
+    """The values as an array, NaN for None; None unless the others are numbers that the field takes."""
+    column, missing = _floats(values), 0
     if column is None:
-        if not set(map(type, values)) <= {int, float}:
+        if not set(map(type, values)) <= _NUMBERS:
             return None
-        column = np.array(values, dtype=np.float64)
-    inside = bool((column >= field.minimum).all() and (column <= field.maximum).all())
-    return column if inside else None
+        missing = values.count(None)
+        column = np.array(values, dtype=np.float64)  # NaN for None
+    good = int(np.count_nonzero((column >= field.minimum) & (column <= field.maximum)))
+    return column if good == len(values) - missing else None
 
 
 def _floats(values: list[Any]) -> Floats | None:
@@ -154,22 +182,26 @@ def _marks_stand(rows: Columns) -> bool:
     splits, speeds = rows.lists("splits"), rows.lists("speeds")
     if not splits.values.size and not speeds.values.size:
         return True
-    if not rows.has("track_position") or (splits.values.size and not rows.has("current_lap_time")):
-        return False
-    passed = (rows.numbers("track_position", 0.0) * SPLITS + 1e-9).astype(np.intp)
-    if (splits.lengths > passed).any() or (speeds.lengths > passed + 1).any():
+    passed = np.floor(rows.numbers("track_position", math.nan) * SPLITS + 1e-9)
+    elapsed = rows.numbers("current_lap_time", math.nan)
+    many = (splits.lengths > 0) & ~(splits.lengths <= passed)  # also where the position is not known
+    many |= (speeds.lengths > 0) & ~(speeds.lengths <= passed + 1)
+    if many.any():
         return False
     steps = np.diff(splits.values, prepend=0.0)
     firsts = (np.cumsum(splits.lengths) - splits.lengths)[splits.lengths > 0]
     steps[firsts] = splits.values[firsts]
-    late = splits.last() > rows.numbers("current_lap_time", 0.0) + 1e-6
-    return bool((steps > 0).all()) and not late.any()
+    in_time = splits.last() <= elapsed + 1e-6
+    return bool((steps > 0).all() and in_time[splits.lengths > 0].all())
 
 
 def _check_row(fields: Mapping[str, Field], row: Mapping[str, Any]) -> tuple[Features, dict[str, str]]:
     problems = {name: "is missing" for name, field in fields.items() if field.required and name not in row}
     features: Features = {}
     for given, value in row.items():
+        if type(value) is float and given in fields and fields[given].takes(value):  # most are, so not slowly
+            features[given] = value
+            continue
         name = ALIASES.get(given, given)
         if name not in fields:
             problems[str(given)[:_LONGEST_TEXT]] = "is not a known field"

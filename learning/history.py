@@ -44,7 +44,7 @@ class LapHistory:
     situations
         Shape (3, laps), tyre life, outing lap and lap before of the facts.
     traces
-        Shape (201, 2, laps), elapsed seconds and km/h at each mark.
+        Shape (2, 201, laps), elapsed seconds and km/h at each mark.
     splits
         Shape (21, laps), of these the elapsed seconds at each 5 %.
     situated
@@ -75,11 +75,11 @@ class LapHistory:
         self.all_shaped = bool(self.shaped.all())
         self.situations = self.facts[1:4].astype(np.float32)
         self._ticks = ticks[:, :, keep]
-        self.traces = np.ascontiguousarray(self._ticks / TICKS[:, None], dtype=np.float32)
-        self.traces[self._ticks == _UNKNOWN] = np.nan
-        self.splits = np.ascontiguousarray(self.traces[::MARKS_PER_SPLIT, 0])
-        every = self.traces[::MARKS_PER_SPLIT]
-        marks = np.concatenate([np.diff(every[:, 0], axis=0)[:-1], every[:-1, 1]])
+        ticks = self._ticks.transpose(1, 0, 2)
+        self.traces = np.ascontiguousarray(ticks / TICKS[:, None, None], dtype=np.float32)
+        self.traces[ticks == _UNKNOWN] = np.nan
+        self.splits, speeds = np.ascontiguousarray(self.traces[:, ::MARKS_PER_SPLIT])
+        marks = np.concatenate([np.diff(self.splits, axis=0)[:-1], speeds[:-1]])
         known = ~np.isnan(marks)
         self.centre = np.where(known, marks, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
         marks = np.where(known, marks - self.centre[:, None], _NO_SPEED)
@@ -134,6 +134,10 @@ class LapHistory:
         )
         return part
 
+    def with_shape(self) -> "LapHistory":
+        """A history of the laps of which more is known than their time, or of all if there are none."""
+        return self if self.all_shaped or not self.shaped.any() else self.only(self.shaped)
+
     def with_recent(self, recent: Sequence[float], facts: Floats) -> "LapHistory":
         """The laps followed by some that were not learned, as laps of the best one's shape.
 
@@ -161,14 +165,21 @@ class LapHistory:
         )
         return whole
 
-    def at(self, position: Floats) -> NDArray[np.float32]:
-        """Shape (m, 2, laps): the elapsed seconds and the km/h of each lap at each position."""
-        at = position * MARKS
-        left = np.minimum(at.astype(np.intp), MARKS - 1)
-        before = self.traces[left]
-        between: NDArray[np.float32] = before + (at - left).astype(np.float32)[:, None, None] * (
-            self.traces[left + 1] - before
-        )
+    def at(self, left: NDArray[np.intp], beyond: Floats) -> NDArray[np.float32]:
+        """Shape (2, m, laps): the elapsed seconds and the km/h of each lap at some points.
+
+        Parameters
+        ----------
+        left
+            Shape (m,), the marks before them.
+        beyond
+            Shape (m,), how far beyond those they are, as shares of the way to the next mark.
+        """
+        before = self.traces.take(left, axis=1)
+        between: NDArray[np.float32] = self.traces.take(left + 1, axis=1)
+        between -= before
+        between *= beyond.astype(np.float32)[:, None]
+        between += before
         return between
 
 
@@ -226,11 +237,14 @@ def moments_of(lap: Features, lap_time: float) -> Iterator[Features]:
     yield known
     if not is_shaped(lap):
         return
-    trace, speeds = trace_of(lap, lap_time)[::MARKS_PER_SPLIT], speeds_of(lap)[::MARKS_PER_SPLIT]
+    every = (array[::MARKS_PER_SPLIT].tolist() for array in (trace_of(lap, lap_time), speeds_of(lap)))
+    trace, speeds = every
+    measured = not any(map(math.isnan, speeds))
     for mark in range(1, SPLITS):
         moment: Features = {
             "track_position": mark / SPLITS,
             "current_lap_time": trace[mark],
             "speed": speeds[mark],
+            "splits": trace[1 : mark + 1],
         }
-        yield known | moment | {"splits": trace[1 : mark + 1]}
+        yield known | moment | ({"speeds": speeds[: mark + 1]} if measured else {})

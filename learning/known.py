@@ -1,131 +1,146 @@
 """What is known at some points of laps being driven, as arrays: how the lap-time estimators see them."""
 
 import math
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learning.columns import Columns
 from learning.history import (
-    MARKS_PER_SPLIT,
+    FACTS,
+    MARKS,
     NO_LAP_BEFORE,
     NO_OUTING,
     Features,
     compound_code,
     facts_list,
-    facts_of,
-    is_shaped,
+    moments_of,
     position_of,
-    speeds_of,
-    trace_of,
 )
 from learning.laps import SPLITS, Floats
 
+# The columns of a table of moments.
+_LEFT, _MARK, _PASSED, _KNOWN, _POSITION, _BEYOND, _ELAPSED, _SPEED, _SINCE = range(9)
+_FACTS = slice(9, 9 + len(FACTS))
+_SECTIONS = slice(_FACTS.stop, _FACTS.stop + SPLITS - 1)
+_SPEEDS = slice(_SECTIONS.stop, _SECTIONS.stop + SPLITS)
+_NOTHING = (0.0,) * SPLITS
+NOT_STARTED = 0  # in place of how much is known of a lap, at its start
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
 class Moments:
-    """What is known at some points of laps being driven, a row each."""
+    """What is known at some points of laps being driven, a row each.
 
-    position: Floats  # (m,)
-    here: Floats  # (m, 2), elapsed seconds, 0 at position 0, and km/h, NaN where not known
-    known: NDArray[np.intp]  # (m, 2), how many splits and how many speeds at marks are known
-    last_split: Floats  # (m,), elapsed at the last split known, 0 before the first
-    marks: Floats  # (m, 39), as `LapHistory.centre`; anything where not known
-    facts: Floats  # (m, 5), in the order of FACTS, NaN where not known
+    Parameters
+    ----------
+    table
+        Shape (m, 53), by the columns above.
 
-    @property
-    def elapsed(self) -> Floats:
-        return self.here[:, 0]
+    Attributes
+    ----------
+    left, beyond
+        Shape (m,), the last of the 201 marks passed, and how far beyond it the point is, 0..1.
+    mark
+        Shape (m,), the nearest 5 %, 0..19.
+    passed
+        Shape (m,), how many splits are known.
+    known
+        Shape (m,), `NOT_STARTED`, or how many splits and speeds at marks are known, as one number.
+    position
+        Shape (m,).
+    elapsed
+        Shape (m,), seconds, 0 at position 0.
+    here
+        Shape (m, 3), elapsed, km/h, and seconds since the last split known; NaN where not known.
+    facts
+        Shape (m, 5), in the order of FACTS, NaN where not known.
+    marks
+        Shape (m, 39), as `LapHistory.centre`; anything where not known.
+    """
+
+    def __init__(self, table: Floats) -> None:
+        self._table = table
+        self.left, self.mark, self.passed, self.known = table[:, : _KNOWN + 1].T.astype(np.intp)
+        self.position = table[:, _POSITION]
+        self.beyond = table[:, _BEYOND]
+        self.elapsed = table[:, _ELAPSED]
+        self.here = table[:, _ELAPSED : _SINCE + 1]
+        self.facts = table[:, _FACTS]
+        self.marks = table[:, _SECTIONS.start :]
 
     @classmethod
     def of(cls, rows: Sequence[Features]) -> "Moments":
         """The rows of a prediction."""
         if isinstance(rows, Columns):
             return cls._of_columns(rows)
-        splits, speeds = np.zeros((len(rows), SPLITS)), np.zeros((len(rows), SPLITS))
-        known = np.zeros((len(rows), 2), dtype=np.intp)
-        here, position = np.empty((len(rows), 2)), np.empty(len(rows))
-        for i, x in enumerate(rows):
-            passed, measured = x.get("splits", ())[: SPLITS - 1], x.get("speeds", ())[:SPLITS]
-            known[i] = len(passed), len(measured)
-            splits[i, 1 : 1 + len(passed)] = passed
-            speeds[i, : len(measured)] = measured
-            position[i] = position_of(x)
-            here[i] = x.get("current_lap_time", 0.0) if position[i] else 0.0, x.get("speed", math.nan)
-        facts = np.array([facts_list(x) for x in rows])
-        return cls._built(position, here, known, splits, speeds, facts)
+        return cls(np.array(list(map(_row, rows))))
 
     @classmethod
     def _of_columns(cls, rows: Columns) -> "Moments":
         splits, speeds = rows.lists("splits"), rows.lists("speeds")
+        table = np.empty((len(rows), _SPEEDS.stop))
         position = positions_of(rows)
-        elapsed = np.where(position > 0, rows.numbers("current_lap_time", 0.0), 0.0)
-        passed = np.zeros((len(rows), SPLITS))
-        passed[:, 1:] = splits.padded(SPLITS - 1)
-        known = np.stack([splits.lengths, speeds.lengths], axis=1)
-        np.minimum(known, (SPLITS - 1, SPLITS), out=known)
-        here = np.stack([elapsed, rows.numbers("speed", math.nan)], axis=1)
-        return cls._built(position, here, known, passed, speeds.padded(SPLITS), _facts_of_columns(rows))
-
-    @classmethod
-    def _built(
-        cls,
-        position: Floats,
-        here: Floats,
-        known: NDArray[np.intp],
-        splits: Floats,
-        speeds: Floats,
-        facts: Floats,
-    ) -> "Moments":
-        """From the splits after a 0 for the line, and the speeds, both shape (m, 20)."""
-        return cls(
-            position=position,
-            here=here,
-            known=known,
-            last_split=splits[np.arange(len(splits)), known[:, 0]],
-            marks=np.concatenate([splits[:, 1:] - splits[:, :-1], speeds], axis=1),
-            facts=facts,
-        )
+        started = position > 0
+        elapsed = np.where(started, rows.numbers("current_lap_time", 0.0), 0.0)
+        passed = np.minimum(splits.lengths, SPLITS - 1)
+        every = splits.padded(SPLITS - 1)
+        table[:, _LEFT] = np.minimum(np.floor(position * MARKS), MARKS - 1)
+        table[:, _MARK] = np.minimum(np.floor(position * SPLITS + 0.5), SPLITS - 1)
+        table[:, _PASSED] = passed
+        table[:, _KNOWN] = started * _known_number(passed, np.minimum(speeds.lengths, SPLITS))
+        table[:, _POSITION] = position
+        table[:, _BEYOND] = position * MARKS - table[:, _LEFT]
+        table[:, _ELAPSED] = elapsed
+        table[:, _SPEED] = np.where(started, rows.numbers("speed", math.nan), math.nan)
+        table[:, _SINCE] = elapsed - np.where(passed > 0, every[np.arange(len(every)), passed - 1], 0.0)
+        table[:, _FACTS] = _facts_of_columns(rows)
+        table[:, _SECTIONS] = every
+        table[:, _SECTIONS][:, 1:] -= every[:, :-1]
+        table[:, _SPEEDS] = speeds.padded(SPLITS)
+        return cls(table)
 
     @classmethod
     def along(cls, lap: Features, lap_time: float) -> "Moments":
         """A whole lap as it was known at 0 %, 5 %, … 95 %; at 0 % alone when it has no shape."""
-        trace, speeds = (array[::MARKS_PER_SPLIT] for array in (trace_of(lap, lap_time), speeds_of(lap)))
-        count = np.arange(SPLITS if is_shaped(lap) else 1)
-        measured = np.where(np.isnan(speeds).any(), 0, count + 1)
-        marks = np.concatenate([np.diff(trace)[:-1], speeds[:-1]])
-        return cls(
-            position=count / SPLITS,
-            here=np.stack([trace, speeds], axis=1)[count],
-            known=np.stack([count, measured], axis=1),
-            last_split=trace[count],
-            marks=np.tile(np.nan_to_num(marks), (len(count), 1)),
-            facts=np.tile(facts_of(lap), (len(count), 1)),
-        )
+        return cls.of(list(moments_of(lap, lap_time)))
 
     def __getitem__(self, rows: NDArray[np.intp] | slice) -> "Moments":
-        return Moments(
-            position=self.position[rows],
-            here=self.here[rows],
-            known=self.known[rows],
-            last_split=self.last_split[rows],
-            marks=self.marks[rows],
-            facts=self.facts[rows],
-        )
+        return Moments(self._table[rows])
 
     def __len__(self) -> int:
-        return len(self.position)
+        return len(self._table)
+
+
+def _row(x: Features) -> list[float]:
+    """The columns of one row."""
+    splits, speeds = x.get("splits", ())[: SPLITS - 1], x.get("speeds", ())[:SPLITS]
+    position, facts, passed = position_of(x), facts_list(x), len(splits)
+    counts, here = (0, 0, passed, NOT_STARTED), (0.0, 0.0, 0.0, math.nan, 0.0)
+    if position:
+        place, elapsed = position * MARKS, x["current_lap_time"]
+        left, mark = min(int(place), MARKS - 1), min(int(position * SPLITS + 0.5), SPLITS - 1)
+        counts = left, mark, passed, _known_number(passed, len(speeds))
+        since = elapsed - splits[-1] if passed else elapsed
+        here = position, place - left, elapsed, x.get("speed", math.nan), since
+    sections = map(operator.sub, splits, (0.0, *splits))
+    marks = (*sections, *_NOTHING[passed + 1 :], *speeds, *_NOTHING[len(speeds) :])
+    return [*counts, *here, *facts, *marks]
+
+
+def _known_number(splits: Any, speeds: Any) -> Any:
+    """The number of so many splits and speeds known, once a lap has started."""
+    return 1 + splits * (SPLITS + 1) + speeds
 
 
 def positions_of(rows: Sequence[Features]) -> Floats:
     """`position_of` each row."""
     if not isinstance(rows, Columns):
         return np.array([position_of(x) for x in rows])
-    if not rows.has("current_lap_time"):
-        return np.zeros(len(rows))
-    return rows.numbers("track_position", 0.0)
+    untimed = np.isnan(rows.numbers("current_lap_time", math.nan))
+    return np.where(untimed, 0.0, rows.numbers("track_position", 0.0))
 
 
 def _facts_of_columns(rows: Columns) -> Floats:

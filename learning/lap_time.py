@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from learning.answers import Context
 from learning.fields import CONDITIONS, FRAME, Field
 from learning.history import Features, position_of
 from learning.intervals import Interval, ResidualWindow
 from learning.known import positions_of
 from learning.laps import Floats, Lap, SessionLaps
-from learning.model import Context, Estimator, RacingModel
+from learning.model import Estimator, RacingModel
 from learning.moments import moment_of, whole_of
 from learning.references import References
 from learning.scores import LEVEL, LapTest, PartTest

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.history import AT_PACE, LapHistory
+from learning.history import LapHistory
 from learning.known import Moments
 from learning.laps import SPLITS, Floats
 
@@ -23,19 +23,13 @@ NARROW = 0.35  # a likeness's width, in harmonic means of the distances
 UNLIKE = 50.0  # widths beyond which a lap is as unlike as any
 FAR = 1e9  # in place of a distance that is not known
 ANOTHER_PACE = 0.1  # the laps before differ by this much of their time, or one had no lap before
-FORGOTTEN = 80.0  # a lap counts at least the exponential of minus this
-SLACK = 0.06  # how far beyond the pace a lap may seem at its start before it is given up
-_BLOCK = 8
-CLUES = 5
-CLUE_LIMIT = 3.0
-_PERCENT = np.array([1.0, 0.0, 1.0, 1.0, 1.0])[:, None]  # the units of the clues: percent of the best lap,
-_KMH = np.array([0.0, 20.0, 0.0, 0.0, 0.0])[:, None]  # but for the speed
 _REMEMBERED = 16  # situations
-_HALF, _LEAST = np.float32(0.5), np.float32(1e-9)
+_FEW_SITUATIONS = 4  # in a run of points: each is remembered
+_ALONE = np.zeros(1, dtype=np.intp)
 KINDS = (*SHAPE, *_SITUATION)
 FLOORS = np.array([_SAME.get(name, 0.0) for name in KINDS], dtype=np.float32)
 TIME_FLOORS = np.array([_SAME_TIME.get(name, 0.0) for name in KINDS], dtype=np.float32)
-_SITUATION_FLOORS = FLOORS[len(SHAPE) :, None]
+_SITUATION_FLOORS = FLOORS[len(SHAPE) :, None, None]
 
 
 def _shares() -> NDArray[np.float32]:
@@ -57,154 +51,158 @@ def _shares() -> NDArray[np.float32]:
 
 SHARES = _shares()
 SHARES_HERE = 1 - SHARES.sum(axis=3)
-_PARTS = np.concatenate([-2 * SHARES, SHARES], axis=3)  # what (a - b)² is summed from: -2 a b and b²
+_TOGETHER = 8  # elapsed, speed, time since the last split, 1, and what the marks behind say of four shapes
+
+
+def _by_known(table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (421, …), from (20, 21, …): by `Moments.known`; where a lap starts nothing counts."""
+    flat = table.reshape(-1, *table.shape[2:])
+    return np.concatenate([np.zeros_like(flat[:1]), flat])
 
 
 def _shares_here() -> NDArray[np.float32]:
-    """Shape (20, 21, 5, 4): what elapsed, speed, time since the last split and 1 count for each shape."""
-    shares = np.zeros((SPLITS, SPLITS + 1, len(SHAPE), 4), dtype=np.float32)
+    """Shape (20, 21, 5, 8): what the rows of `_measure` count for each shape."""
+    shares = np.zeros((SPLITS, SPLITS + 1, len(SHAPE), _TOGETHER), dtype=np.float32)
     shares[:, :, :2, 2] = SHARES_HERE[:, :, :2]
     shares[:, :, 2:4, 1] = SHARES_HERE[:, :, 2:]
     shares[:, :, 4, 0] = 1.0
+    shares[:, :, :4, 4:] = np.eye(4)
     return shares
 
 
-_SHARES_HERE = _shares_here()
+_HERE = _by_known(_shares_here())
+_PARTS = np.ascontiguousarray(  # what (a - b)² is summed from, -2 a b and b², of each shape
+    _by_known(np.concatenate([-2 * SHARES, SHARES], axis=3)).transpose(1, 0, 2)
+)
 
 
-class Past:
-    """Earlier laps as seen from some points of laps being driven."""
+def terms_of(now: Moments, history: LapHistory, at: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (terms, m, laps): likenesses in widths, ages in laps, other outing and compound as 1.
 
-    def __init__(self, now: Moments, history: LapHistory) -> None:
-        self.now = now
-        self.history = history
-        self.best = history.best_time
-        self.at = history.at(now.position)
-        self.remaining = history.lap_time - self.at[:, 0]
-        self._terms: NDArray[np.float32] | None = None
-
-    def lost(self) -> NDArray[np.bool_]:
-        """Whether a lap can hardly be one at pace any more, even with the rest of the best lap."""
-        slowest = limit(self.history) * (1 + SLACK * (1 - self.now.position))
-        lost: NDArray[np.bool_] = self.now.elapsed + self.remaining[:, self.history.best] > slowest
-        return lost
-
-    def clues(self, weights: NDArray[Any], answers: Floats) -> Floats:
-        """Shape (m, 5): how a lap differs from those it goes by, in percent of the best lap and 20 km/h."""
-        now, remaining, percent = self.now, self.remaining, self.best / 100
-        usual = np.matmul(self.at, weights[:, :, None])[:, :, 0].T
-        last = remaining[:, -5:]
-        clues = np.empty((CLUES, len(now)))
-        np.subtract(now.here.T, usual, out=clues[:2])
-        clues[2], clues[3], clues[4] = (
-            remaining[:, -1],
-            remaining.min(axis=1),
-            last.sum(axis=1) / last.shape[1],
-        )
-        clues[2:] += now.elapsed - answers
-        clues /= percent * _PERCENT + _KMH
-        here = clues[1]
-        here[(now.position == 0) | (here != here)] = 0.0
-        return np.minimum(np.maximum(clues, -CLUE_LIMIT, out=clues), CLUE_LIMIT, out=clues).T
-
-    def weights(self, theta: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Shape (m, experts, laps): what each lap counts for each expert, unless divided by their sums.
-
-        Parameters
-        ----------
-        theta
-            Shape (m or 1, experts, terms), what each term counts for each expert.
-        """
-        if self._terms is None:
-            self._terms = self._described()
-        weights: NDArray[np.float32] = theta @ self._terms
-        np.maximum(weights, -FORGOTTEN, out=weights)
-        return np.exp(weights, out=weights)
-
-    def _described(self) -> NDArray[np.float32]:
-        """Shape (m, terms, laps): likenesses in widths, ages in laps, other outing and compound as 1."""
-        shapes = len(SHAPE)
-        terms = np.empty((len(self.now), len(TERMS), len(self.history)), dtype=np.float32)
-        alike = terms[:, :shapes]
-        self._compare(alike)
-        _in_widths(alike, alike)
-        if len(terms) == 1:
-            terms[:, shapes:] = self._situated_once(self.now.facts)
-        else:
-            facts, which = _distinct(self.now.facts)
-            terms[:, shapes:] = self._situated(facts)[which]
-        return terms
-
-    def _compare(self, distances: NDArray[np.float32]) -> None:
-        """Fills in how unlike in shape each lap is, its floor added, shape (m, shapes, laps).
-
-        What is not known is the same for all laps, and so tells nothing.
-        """
-        now, history = self.now, self.history
-        started, marks = now.position > 0, len(history.centre)
-        splits, speeds = (now.known * started[:, None]).T
-        own = np.ones((len(now), 1, 2 * marks), dtype=np.float32)
-        own[:, 0, :marks] = now.marks - history.centre
-        parts = _PARTS[splits, speeds] * own
-        here = np.ones((len(now), 4, len(history)), dtype=np.float32)
-        np.subtract(self.at, now.here[:, :, None].astype(np.float32), out=here[:, :2])
-        np.subtract(here[:, 0], history.splits[splits], out=here[:, 2])
-        here[:, 2] += now.last_split[:, None].astype(np.float32)
-        np.square(here, out=here)
-        np.fmin(here, FAR, out=here)
-        shares = _SHARES_HERE[splits, speeds] * started[:, None, None]
-        shares[:, :4, 3:] -= (parts[:, :, :marks] @ own[:, 0, :marks, None]) * _HALF
-        shares[:, :, 3] += _shape_floors(self.best)
-        np.matmul(shares, here, out=distances)
-        distances[:, :4] += parts @ history.marks
-        np.maximum(distances, _LEAST, out=distances)
-
-    def _situated_once(self, facts: Floats) -> NDArray[np.float32]:
-        """The same for one row, remembered, as frames of a lap come one after another."""
-        known, key = self.history.situated, facts.tobytes()
-        if (terms := known.get(key)) is None:
-            if len(known) >= _REMEMBERED:
-                known.clear()
-            terms = known[key] = self._situated(facts)
-        return terms
-
-    def _situated(self, facts: Floats) -> NDArray[np.float32]:
-        """The terms after those of the shape, for each row of facts."""
-        history, kinds = self.history, len(_SITUATION)
-        terms = np.empty((len(facts), len(TERMS) - len(SHAPE), len(history)), dtype=np.float32)
-        alike, driven = terms[:, :kinds], facts[:, 1:4, None].astype(np.float32)
-        np.subtract(history.situations, driven, out=alike)
-        np.abs(alike, out=alike)
-        np.minimum(alike[:, 2], ANOTHER_PACE, out=alike[:, 2])
-        np.copyto(alike, 0.0, where=driven != driven)
-        np.fmin(alike, FAR, out=alike)
-        _in_widths(alike, alike + _SITUATION_FLOORS)
-        elsewhere = history.facts[0] != facts[:, :1]
-        alike *= elsewhere[:, None]
-        np.multiply(history.age, elsewhere, out=terms[:, -3])
-        np.subtract(history.age, terms[:, -3], out=terms[:, -4])
-        terms[:, -2] = elsewhere
-        terms[:, -1] = history.facts[4] != facts[:, 4:]
-        return terms
+    Parameters
+    ----------
+    at
+        Of the laps of the history at the points of those being driven, as `LapHistory.at` gives it.
+    """
+    terms = np.empty((len(TERMS), len(now), len(history)), dtype=np.float32)
+    alike = terms[: len(SHAPE)]
+    _measure(alike, now, history, at)
+    alike *= _per_width(alike)
+    np.minimum(alike, UNLIKE, out=alike)
+    _situate(terms[len(SHAPE) :], now.facts, history)
+    return terms
 
 
-def _in_widths(distances: NDArray[np.float32], padded: NDArray[np.float32]) -> None:
-    """Counts distances, shape (m, kinds, laps), in the widths that follow from them and their floors."""
-    distances *= sums(np.reciprocal(padded)) * np.float32(1 / (NARROW * distances.shape[2]))
-    np.minimum(distances, UNLIKE, out=distances)
+def _measure(
+    distances: NDArray[np.float32], now: Moments, history: LapHistory, at: NDArray[np.float32]
+) -> None:
+    """Fills in how unlike in shape each lap is, its floor added, shape (shapes, m, laps).
+
+    What is not known is the same for all laps, and so tells nothing.
+    """
+    here = np.empty((_TOGETHER, len(now), len(history)), dtype=np.float32)
+    driven = now.here.T[:, :, None].astype(np.float32)
+    np.subtract(at, driven[:2], out=here[:2])
+    np.subtract(at[0], history.splits.take(now.passed, axis=0), out=here[2])
+    here[2] -= driven[2]
+    np.square(here[:3], out=here[:3])
+    np.fmin(here[:3], FAR, out=here[:3])
+    here[3] = 1.0
+    first, which = _runs(now.known, now.marks)
+    if 2 * len(first) > len(now):
+        _measure_behind(here[4:], now, history)
+    else:
+        behind = np.empty((4, len(first), len(history)), dtype=np.float32)
+        _measure_behind(behind, now[first], history)
+        np.take(behind, which, axis=1, out=here[4:], mode="clip")
+    shares = _HERE.take(now.known, axis=0)
+    shares[:, :, 3] = _shape_floors(history.best_time)
+    np.matmul(shares, here.transpose(1, 0, 2), out=distances.transpose(1, 0, 2))
+
+
+def _measure_behind(behind: NDArray[np.float32], now: Moments, history: LapHistory) -> None:
+    """Fills in what the marks behind say of four shapes, shape (4, m, laps): sums of a² - 2 a b + b²."""
+    marks = len(history.centre)
+    own = np.ones((len(now), 2 * marks), dtype=np.float32)
+    np.subtract(now.marks, history.centre, out=own[:, :marks])
+    parts = _PARTS.take(now.known, axis=1)
+    squares = parts[:, :, marks:].transpose(1, 0, 2) @ np.square(own)[:, :marks, None]
+    parts *= own
+    np.matmul(parts, history.marks, out=behind)
+    behind += squares.transpose(1, 0, 2)
+    np.maximum(behind, 0.0, out=behind)
+
+
+def _situate(terms: NDArray[np.float32], facts: Floats, history: LapHistory) -> None:
+    """Fills in the terms after those of the shape."""
+    first, which = _runs(facts.view(np.int64))
+    if len(first) > _FEW_SITUATIONS:
+        facts, which = _distinct(facts)
+        np.take(_situated(facts, history), which, axis=1, out=terms, mode="clip")
+        return
+    for start, end in zip(first, [*first[1:], len(facts)], strict=True):
+        terms[:, start:end] = _situated_once(facts[start : start + 1], history)
+
+
+def _situated_once(facts: Floats, history: LapHistory) -> NDArray[np.float32]:
+    """The same for one row, remembered, as frames of a lap come one after another."""
+    known, key = history.situated, facts.tobytes()
+    if (terms := known.get(key)) is None:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        terms = known[key] = _situated(facts, history)
+    return terms
+
+
+def _situated(facts: Floats, history: LapHistory) -> NDArray[np.float32]:
+    """Shape (terms after those of the shape, m, laps), for each row of facts."""
+    kinds = len(_SITUATION)
+    terms = np.empty((len(TERMS) - len(SHAPE), len(facts), len(history)), dtype=np.float32)
+    alike, driven = terms[:kinds], facts.T[1:4, :, None].astype(np.float32)
+    np.subtract(history.situations[:, None], driven, out=alike)
+    np.abs(alike, out=alike)
+    np.minimum(alike[2], ANOTHER_PACE, out=alike[2])
+    np.copyto(alike, 0.0, where=driven != driven)
+    np.fmin(alike, FAR, out=alike)
+    alike *= _per_width(alike + _SITUATION_FLOORS)
+    np.minimum(alike, UNLIKE, out=alike)
+    elsewhere = history.facts[0] != facts[:, :1]
+    alike *= elsewhere
+    np.multiply(history.age, elsewhere, out=terms[-3])
+    np.subtract(history.age, terms[-3], out=terms[-4])
+    terms[-2] = elsewhere
+    terms[-1] = history.facts[4] != facts[:, 4:]
+    return terms
+
+
+def _per_width(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shape (kinds, m, 1): 1 over the widths that follow from distances and their floors."""
+    return sums(np.reciprocal(distances)) * np.float32(1 / (NARROW * distances.shape[2]))
+
+
+def _runs(*columns: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Where rows begin that are equal to each other, and of each row which of those it belongs to."""
+    if len(columns[0]) == 1:
+        return _ALONE, _ALONE
+    new = np.zeros(len(columns[0]), dtype=np.bool_)
+    new[0] = True
+    for column in columns:
+        changed = column[1:] != column[:-1]
+        new[1:] |= changed.any(axis=1) if changed.ndim > 1 else changed
+    return np.flatnonzero(new), new.cumsum() - 1
 
 
 def _distinct(facts: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """The rows that differ, and which of them each row is: frames of a lap began alike."""
     found: dict[bytes, int] = {}
-    width = facts.shape[1] * facts.itemsize
-    which = [found.setdefault(row, len(found)) for row in facts.view(f"V{width}")[:, 0].tolist()]
+    rows = np.ascontiguousarray(facts).view(f"V{facts.shape[1] * facts.itemsize}")
+    which = [found.setdefault(row, len(found)) for row in rows[:, 0].tolist()]
     return np.frombuffer(b"".join(found)).reshape(len(found), -1), np.array(which)
 
 
 def sums(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shape (m, k, 1): the sums along the last axis of (m, k, laps)."""
-    return values @ _ones(values.shape[2])
+    """Shape (…, 1): the sums along the last axis of (…, laps)."""
+    return values @ _ones(values.shape[-1])
 
 
 @lru_cache(maxsize=256)
@@ -217,8 +215,3 @@ def _shape_floors(best: float) -> NDArray[np.float32]:
     """Of the kinds of shape, with a best lap of so many seconds."""
     floors: NDArray[np.float32] = (FLOORS + best**2 * TIME_FLOORS)[: len(SHAPE)]
     return floors
-
-
-def limit(history: LapHistory) -> float:
-    """The slowest lap at pace, in seconds."""
-    return AT_PACE * history.best_time

@@ -1,7 +1,6 @@
 """The default estimator: a mixture of experts over the driver's own recent laps."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +12,13 @@ from learning.columns import Columns
 from learning.experts import THETA, Correction, Record
 from learning.history import Features, LapHistory
 from learning.known import Moments
-from learning.laps import SPLITS, Floats
-from learning.likeness import Past, limit, sums
+from learning.laps import Floats
+from learning.likeness import sums
+from learning.past import Past, limit
 
-MIDDLE = (0.2, 0.8)  # the answer is the mean of this part of the weighted laps: steadier than their median
-_AT_ONCE = 128  # points answered together: as much as stays in a processor's cache
-_SHARED = 400  # points from which a second thread helps
+_AT_ONCE = 8192  # points times laps answered together: as much as stays in a processor's cache
+_ROOM = 1 << 21  # bytes that are kept from step to step: fetching pages anew takes as long as computing
+_FEWEST = 32  # laps counted at least, as what is not by lap takes room too
 _RECENT = 40  # laps of any pace, for a lap that has lost too much to be one at pace
 
 
@@ -32,6 +32,9 @@ class MixtureArrays:
     trust: NDArray[np.float32]  # (20, speakers)
     coefficients: Floats  # (20, clues)
     correction: float
+
+
+Rows = NDArray[np.intp]
 
 
 class ExpertMixture(base.Regressor):
@@ -114,12 +117,12 @@ class ExpertMixture(base.Regressor):
         now = Moments.of(rows)
         recent_laps = _recent_laps(rows)
         if not any(recent_laps):
-            return list(map(float, self._answers(now, self._pace)))
+            return list(self._answers(now, self._pace).tolist())
         answers = np.empty(len(rows))
         for (recent, _), group in _by_recent(recent_laps, now.facts).items():
             own = np.array(group)
             answers[own] = self._answers(now[own], self._with_recent(recent, now.facts[group[0]]))
-        return list(map(float, answers))
+        return list(answers.tolist())
 
     def _with_recent(self, recent: tuple[float, ...], facts: Floats) -> LapHistory:
         """The laps at pace and those of this outing that were not learned."""
@@ -144,72 +147,57 @@ class ExpertMixture(base.Regressor):
         )
 
     def _answers(self, now: Moments, pace: LapHistory) -> Floats:
-        """The answers in seconds."""
-        if pace.all_shaped or not pace.shaped.any() or len(now) == 1:
-            return self._in_parts(now, pace)
-        answers, started = np.empty(len(now)), _marks(now) > 0
-        for points in (np.flatnonzero(~started), np.flatnonzero(started)):
-            answers[points] = self._in_parts(now[points], pace)
+        """The answers in seconds: from laps at pace, or of any pace for a lap that has lost too much."""
+        if len(now) == 1:
+            answers, lost = self._answers_at_pace(now, pace.with_shape() if now.mark[0] else pace)
+        else:
+            answers, lost = np.empty(len(now)), np.empty(len(now), dtype=np.bool_)
+            np.empty(_ROOM, dtype=np.uint8)  # once freed, the C library keeps as much for what follows
+            for part, history in _parts(now, pace):
+                answers[part], lost[part] = self._answers_at_pace(now[part], history)
+        if not lost.any():
+            return answers
+        slow = np.flatnonzero(lost)
+        for part, history in _parts(now[slow], self._recent):
+            answers[slow[part]] = self._answers_at_any_pace(now[slow[part]], history)
         return answers
 
-    def _in_parts(self, now: Moments, pace: LapHistory) -> Floats:
-        """The answers for points of which all or none have passed the start of their lap.
-
-        Many are shared with a second thread: NumPy computes without the interpreter's lock.
-        """
-        if len(now) <= _SHARED:
-            return self._one_after_another(now, pace)
-        middle = len(now) // 2
-        with ThreadPoolExecutor(max_workers=1) as other:
-            second = other.submit(self._one_after_another, now[middle:], pace)
-            return np.concatenate([self._one_after_another(now[:middle], pace), second.result()])
-
-    def _one_after_another(self, now: Moments, pace: LapHistory) -> Floats:
-        """The answers, for so many points at a time as stay in a processor's cache."""
-        if len(now) <= _AT_ONCE:
-            return self._answers_at(now, pace) if len(now) else np.empty(0)
-        starts = range(0, len(now), _AT_ONCE)
-        return np.concatenate([self._answers_at(now[at : at + _AT_ONCE], pace) for at in starts])
-
-    def _answers_at(self, now: Moments, pace: LapHistory) -> Floats:
-        marks = _marks(now)
-        past = Past(now, _with_shape(pace, int(marks[0])))
+    def _answers_at_pace(self, now: Moments, pace: LapHistory) -> tuple[Floats, NDArray[np.bool_]]:
+        """The answers if the laps end at pace, and which of them hardly can."""
+        marks, past = now.mark, Past(now, pace)
         weights = self._mixed(marks, past)
-        answers: Floats = now.elapsed + _middles(past.remaining, weights)
+        answers = now.elapsed + past.middles(weights)[:, 0]
         answers += self._corrections(marks, past, weights, answers)
-        lost = past.lost()
-        if lost.any():
-            slow = np.flatnonzero(lost)
-            past = Past(now[slow], _with_shape(self._recent, int(marks[0])))
-            answers[slow] = past.now.elapsed + _middles(past.remaining, self._mixed(marks[slow], past))
-        return answers
+        return answers, past.lost()
+
+    def _answers_at_any_pace(self, now: Moments, recent: LapHistory) -> Floats:
+        past = Past(now, recent)
+        return now.elapsed + past.middles(self._mixed(now.mark, past))[:, 0]
 
     def _corrections(
         self, marks: NDArray[np.intp], past: Past, weights: NDArray[Any], answers: Floats
     ) -> Floats:
         """What to add to the mixture's answers, in seconds."""
         clues = past.clues(weights, answers)
-        shares: Floats = (clues * self._correction.coefficients[marks]).sum(axis=1)
+        shares: Floats = (clues * self._correction.coefficients.take(marks, axis=0)).sum(axis=1)
         np.minimum(np.maximum(shares, -self.correction, out=shares), self.correction, out=shares)
         shares *= past.best
         return shares
 
     def _mixed(self, marks: NDArray[np.intp], past: Past) -> NDArray[np.float32]:
-        """Shape (m, laps): what each lap counts, by the experts that speak at each mark."""
-        weights = past.weights(THETA[self._speakers[marks]])
-        return _mix(self._trust[marks], weights)
+        """Shape (m, 1, laps): what each lap counts, by the experts that speak at each mark."""
+        weights = past.weights(THETA.take(self._speakers.take(marks, axis=0), axis=0))
+        return _mix(self._trust.take(marks, axis=0), weights)
 
     def _judge(self, lap: Features, lap_time: float) -> None:
         """Charges every expert, and the correction, for what they would have said at each 5 % of a lap."""
         now = Moments.along(lap, lap_time)
-        past = Past(now, _with_shape(self._pace, len(now) - 1))
+        pace = self._pace
+        past = Past(now, pace.with_shape() if len(now) > 1 else pace)
         weights = past.weights(THETA[None])
-        experts, laps = weights.shape[1:]
-        remaining = np.repeat(past.remaining, experts, axis=0)
-        opinions = _middles(remaining, (weights / sums(weights)).reshape(-1, laps)).reshape(-1, experts)
-        opinions += now.elapsed[:, None]
+        opinions = now.elapsed[:, None] + past.middles(weights / sums(weights))
         mixed = _mix(self._record.trust(self.rate)[: len(now)].astype(np.float32), weights)
-        answers = now.elapsed + _middles(past.remaining, mixed)
+        answers = now.elapsed + past.middles(mixed)[:, 0]
         self._correction.learn(past.clues(mixed, answers), (lap_time - answers) / past.best)
         self._record.learn(np.abs(opinions - lap_time) / lap_time, self.memory)
         self._speakers, self._trust = self._record.chosen(self.rate)
@@ -218,7 +206,9 @@ class ExpertMixture(base.Regressor):
 def _recent_laps(rows: Sequence[Features]) -> list[tuple[float, ...]]:
     """Those of each row."""
     if isinstance(rows, Columns):
-        return rows.lists("recent_laps").tolist() if rows.has("recent_laps") else []
+        return (
+            [recent or () for recent in rows.lists("recent_laps").tolist()] if rows.has("recent_laps") else []
+        )
     return [tuple(x.get("recent_laps", ())) for x in rows]
 
 
@@ -232,33 +222,23 @@ def _by_recent(
     return groups
 
 
-def _with_shape(history: LapHistory, mark: int) -> LapHistory:
-    """Past the start of a lap, the laps of which more is known than their time, if there are any."""
-    if mark == 0 or history.all_shaped or not history.shaped.any():
-        return history
-    return history.only(history.shaped)
+def _parts(now: Moments, history: LapHistory) -> Iterator[tuple[Rows | slice, LapHistory]]:
+    """So many of the points at a time as stay in a processor's cache, and the laps they go by.
 
-
-def _marks(now: Moments) -> NDArray[np.intp]:
-    """The nearest 5 % of the lap."""
-    return np.minimum((now.position * SPLITS + 0.5).astype(np.intp), SPLITS - 1)
+    Past the start of a lap those are the laps of which more is known than their time, if there are any.
+    """
+    shaped, size = history.with_shape(), _AT_ONCE // max(len(history), _FEWEST)
+    if shaped is history:
+        for start in range(0, len(now), size):
+            yield slice(start, start + size), history
+        return
+    started = now.mark > 0
+    for rows, laps in ((np.flatnonzero(~started), history), (np.flatnonzero(started), shaped)):
+        for start in range(0, len(rows), size):
+            yield rows[start : start + size], laps
 
 
 def _mix(trust: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shape (m, laps), adding up to 1: weights (m, experts, laps) by how far experts are trusted."""
-    shares = trust[:, None] / sums(weights)[:, None, :, 0]
-    mixed: NDArray[np.float32] = np.matmul(shares, weights)[:, 0]
-    return mixed
-
-
-def _middles(values: Floats, weights: NDArray[Any]) -> Floats:
-    """The mean of the middle part of each row of values, their weights adding up to 1 in each."""
-    low, high = MIDDLE
-    order = values.argsort(axis=1)
-    order += np.arange(0, values.size, values.shape[1])[:, None]
-    ordered = values.take(order)
-    inside = weights.take(order[:, :-1]).cumsum(axis=1, dtype=np.float64)
-    np.minimum(np.maximum(inside, low, out=inside), high, out=inside)
-    inside *= ordered[:, 1:] - ordered[:, :-1]  # summed by parts
-    middles: Floats = (high * ordered[:, -1] - low * ordered[:, 0] - inside.sum(axis=1)) / (high - low)
-    return middles
+    """Shape (m, 1, laps), adding up to 1: weights (m, experts, laps) by how far experts are trusted."""
+    shares: NDArray[np.float32] = trust[:, None] / sums(weights).transpose(0, 2, 1)
+    return shares @ weights

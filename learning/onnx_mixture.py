@@ -14,21 +14,19 @@ from learning.history import AT_PACE, MARKS, MARKS_PER_SPLIT, NO_OUTING, TICKS, 
 from learning.laps import SPLITS, Floats
 from learning.likeness import (
     ANOTHER_PACE,
-    CLUE_LIMIT,
     FAR,
     FLOORS,
-    FORGOTTEN,
     KINDS,
     NARROW,
     SHAPE,
     SHARES,
     SHARES_HERE,
-    SLACK,
     TIME_FLOORS,
     UNLIKE,
 )
-from learning.mixture import MIDDLE, ExpertMixture, MixtureArrays
+from learning.mixture import ExpertMixture, MixtureArrays
 from learning.onnx_graph import Graph, Value
+from learning.past import CLUE_LIMIT, FORGOTTEN, MIDDLE, SLACK
 
 INPUTS: Mapping[str, tuple[int | str, ...]] = {  # beside the smallest ones
     "splits": (SPLITS - 1,),
@@ -116,7 +114,7 @@ class _Laps:
 def _as_learned(now: _Now, history: LapHistory) -> _Laps:
     """The laps of a history."""
     graph = now.graph
-    traces = graph.constant(history.traces)
+    traces = graph.constant(history.traces.transpose(1, 0, 2))
     before, after = traces.take(now.left), traces.take(now.left + 1)
     at = before + (after - before) * now.beyond.widen(2)
     return _Laps(
@@ -126,7 +124,7 @@ def _as_learned(now: _Now, history: LapHistory) -> _Laps:
         shaped=graph.constant(history.shaped[None]),
         elapsed_at=at.part(0, 1, 1).narrow(1),
         speed_at=at.part(1, 2, 1).narrow(1),
-        split_at=graph.constant(history.traces[::MARKS_PER_SPLIT, 0]).take(now.splits),
+        split_at=graph.constant(history.splits).take(now.splits),
         marks=graph.constant(history.marks[None, : len(history.centre)]),
         situations=graph.constant(history.situations[None]),
         elsewhere=graph.constant((history.facts[0] != NO_OUTING)[None]),
@@ -152,8 +150,8 @@ def _recent(now: _Now, history: LapHistory) -> _Laps:
     graph, best = now.graph, history.best
     lap_time = now.recent.known_or(1.0)
     ratio = lap_time / float(history.lap_time[best])
-    ticks = graph.constant(np.rint(history.traces[:, 0, best].astype(np.float64) * TICKS[0]))
-    speeds = graph.constant(history.traces[:, 1, best])
+    ticks = graph.constant(np.rint(history.traces[0, :, best].astype(np.float64) * TICKS[0]))
+    speeds = graph.constant(history.traces[1, :, best])
 
     def elapsed(marks: Value, ratio: Value) -> Value:
         return ((marks * ratio).map("Round") / float(TICKS[0])).cast(np.float32)
@@ -190,7 +188,7 @@ def _recent(now: _Now, history: LapHistory) -> _Laps:
 
 
 class _Past:
-    """Earlier laps of one kind as the rows see them: `mixture._Past`."""
+    """Earlier laps of one kind as the rows see them: `past.Past`."""
 
     def __init__(self, now: _Now, laps: _Laps, centre: Floats) -> None:
         graph = now.graph

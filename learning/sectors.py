@@ -7,13 +7,14 @@ from typing import Any, ClassVar
 
 from river import base
 
+from learning.answers import Context
 from learning.carry_over import CarryOver
 from learning.errors import InvalidInput
 from learning.fields import CONDITIONS, FRAME, Field
 from learning.history import AT_PACE, Features
 from learning.intervals import Interval, ResidualWindow
 from learning.laps import Lap, SessionLaps
-from learning.model import Context, ContextKey, Estimator, RacingModel
+from learning.model import ContextKey, Estimator, RacingModel
 from learning.moments import conditions_of
 from learning.scores import LEVEL, LapTest, PartTest
 

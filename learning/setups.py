@@ -7,12 +7,13 @@ from typing import Any, ClassVar, cast
 import numpy as np
 from river import stats
 
+from learning.answers import Context, Prediction
 from learning.errors import InvalidInput, NothingToLearn
 from learning.fields import CONDITIONS, FRAME, Field
 from learning.history import SHARES, Features
 from learning.intervals import Interval, ResidualWindow
 from learning.laps import Lap, SessionLaps
-from learning.model import Context, Prediction, RacingModel
+from learning.model import RacingModel
 from learning.moments import conditions_of
 from learning.references import References
 from learning.scores import LEVEL, LapTest, PartTest

@@ -66,6 +66,15 @@ def test_fuel_tyres_and_practice_are_no_drift() -> None:
     assert watched(pace(400) + sawtooth + practice) == []
 
 
+def test_days_that_differ_a_little_are_no_drift() -> None:
+    watch, days = DriftWatch(), np.repeat([0.0, 0.2, -0.2, 0.1, -0.1, 0.2], 40)
+    found = [
+        watch.update({"outing": lap // STINT}, time, lap_time=time, mark=LapMark(session=lap // 40, lap=lap))
+        for lap, time in enumerate((pace(240) + days).tolist())
+    ]
+    assert found == [None] * 240
+
+
 def test_a_compound_that_is_told_is_no_drift() -> None:
     compounds = ("S" * STINT + "H" * STINT) * 10
     slower_on_hard = np.array([1.0 if compound == "H" else 0.0 for compound in compounds])
@@ -77,12 +86,13 @@ def test_a_watch_goes_on_where_its_pickle_left_off() -> None:
     times[100:] += 1.0
     whole, first = DriftWatch(), DriftWatch()
     expected = watched(times, watch=whole)
-    watched(times[:103], watch=first)
+    watched(times[:101], watch=first)
     loaded = pickle.loads(pickle.dumps(first))  # noqa: S301  # our own
     rest = [
         loaded.update({"outing": lap // STINT}, time, lap_time=time, mark=LapMark(session=0, lap=lap))
-        for lap, time in enumerate(times.tolist()[103:], start=103)
+        for lap, time in enumerate(times.tolist()[101:], start=101)
     ]
+    assert len(expected) == 1
     assert [drift for drift in rest if drift] == expected
 
 

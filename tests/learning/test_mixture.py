@@ -1,5 +1,6 @@
 """The mixture of experts: one answer a row however many are asked, and laps it has to live with."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -26,6 +27,18 @@ def frames(count: int = 60) -> list[dict[Any, Any]]:
     return [moment_of(driven, (1 + index) / (count + 2)) for index in range(count)]
 
 
+def told_differently() -> list[dict[Any, Any]]:
+    """Points of one lap of which each says a little less, or something else, than the one before."""
+    untold = itertools.cycle([(), ("splits",), ("speeds",), ("current_lap_time", "splits", "speeds")])
+    tyres = itertools.cycle(
+        [{"tyre_life": 3.0}, {}, {"compound": "SOFT", "outing_lap": 2.0}, {"recent_laps": [91.0]}]
+    )
+    return [
+        {name: value for name, value in (row | told).items() if name not in hidden}
+        for row, hidden, told in zip(frames(300), untold, tyres, strict=False)
+    ]
+
+
 def times(lap_time: float) -> dict[Any, Any]:
     return {"splits": [lap_time * mark / 20 for mark in range(1, 20)]}
 
@@ -40,6 +53,22 @@ def test_a_list_of_rows_is_answered_as_each_row_alone() -> None:
     assert [one.interval.upper for one in together if one.interval] == pytest.approx(
         [one.interval.upper for one in alone if one.interval], abs=1e-6
     )
+
+
+def test_rows_that_give_different_fields_are_answered_as_each_row_alone() -> None:
+    model, rows = trained(session(20), session(20, seed=1)), told_differently()
+    alone = [model.predict([row], importance=True)[0] for row in rows]
+    together = model.predict(rows, importance=True)
+    answers = [one.values["lap_time"] for one in together]
+    assert answers == pytest.approx([one.values["lap_time"] for one in alone], abs=1e-6)
+    assert [list(one.importance or ()) for one in together] == [list(one.importance or ()) for one in alone]
+
+
+def test_rows_that_go_on_from_one_another_are_answered_as_each_row_alone() -> None:
+    model = trained(session(20), session(20, seed=1))
+    rows = [row | {"tyre_life": float(index // 90)} for index, row in enumerate(frames(400))]
+    answers = [one.values["lap_time"] for one in model.predict(rows)]
+    assert answers == pytest.approx([model.predict([row])[0].values["lap_time"] for row in rows], abs=1e-6)
 
 
 def test_rows_of_two_cars_in_one_list_are_each_answered_from_their_own_laps() -> None:
@@ -60,6 +89,10 @@ def test_rows_of_two_cars_in_one_list_are_each_answered_from_their_own_laps() ->
         ({"speed": 1e9}, "speed"),
         ({"speed": True}, "speed"),
         ({"speed": "fast"}, "speed"),
+        ({"speed": None}, "speed"),
+        ({"splits": None}, "splits"),
+        ({"compound": None}, "compound"),
+        ({"splits": [4.0, None]}, "splits"),
         ({"splits": [4.0, float("inf")]}, "splits"),
         ({"splits": [5.0, 4.0]}, "splits"),
         ({"speeds": ["x"]}, "speeds"),
@@ -82,6 +115,12 @@ def test_all_marks_of_a_lap_are_taken_at_its_end() -> None:
     splits = [4.4 * mark for mark in range(1, 21)]
     row |= {"track_position": 1.0, "current_lap_time": 88.0, "splits": splits, "speeds": [200.0] * 21}
     assert model.predict([row])[0].values["lap_time"] == pytest.approx(88.0, abs=1.0)
+
+
+def test_nothing_for_something_is_refused_though_all_rows_give_the_field() -> None:
+    model, rows = trained(session(8)), [row | {"air_temp": None} for row in frames(40)]
+    with pytest.raises(InvalidInput, match="air_temp"):
+        model.predict(rows)
 
 
 def test_a_missing_required_field_of_one_row_of_many_is_named() -> None:
