@@ -34,7 +34,7 @@ ROWS: dict[str, Row] = {
     "storage": sizes.storage,
     "footprint": footprint.footprint,
 }
-ROUNDS, SECONDS = 5, 3.0
+ROUNDS, SECONDS = 5, 2.0
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.5
 
 
@@ -76,17 +76,14 @@ def _measured(console: Console, stage: Stage, name: str) -> list[Figure]:
         console.print(f"{name} was not measured: {exc}", style="bold red")
         return []
     seconds = round(time.monotonic() - started, 1)
-    report.save(
-        name,
-        {
-            "command": f"python -m bench {name}",
-            "seconds": seconds,
-            "rounds": stage.rounds,
-            "quick": stage.is_quick,
-            "load_average": [load, report.load_average()],
-            "figures": [figure.as_dict() for figure in figures],
-        },
-    )
+    told = {
+        "command": f"python -m bench {name}",
+        "seconds": seconds,
+        "rounds": stage.rounds,
+        "load_average": [load, report.load_average()],
+        "figures": [figure.as_dict() for figure in figures],
+    }
+    report.save(name, told, report.QUICK_RESULTS if stage.is_quick else report.RESULTS)
     console.print(report.table(f"{name}, {seconds:.0f} s", figures))
     return figures
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.figures import Figure
 
 RESULTS = Path(__file__).with_name("results.json")
+QUICK_RESULTS = Path(__file__).with_name("results-quick.json")
 _COLUMNS = ("", "measured against", "median [min .. max]", "bar", "reached")
 _LIBRARIES = ("flask", "gunicorn", "celery", "pymongo", "redis", "river", "numpy", "polars")
 _REACHED = {True: "yes", False: "NO", None: ""}

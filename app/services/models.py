@@ -19,6 +19,8 @@ from models_store.activations import Activation, ActivationCause, Why
 from models_store.registry import ModelRegistry
 from models_store.store import ModelStore
 
+_CAPITAL = re.compile(r"(?<=[a-z0-9])[A-Z]")
+
 
 class Models:
     """Use cases of model versions."""
@@ -223,7 +225,7 @@ def _interval(prediction: Prediction) -> dict[str, float] | None:
 
 def _snake_case(row: Mapping[str, Any], index: int) -> dict[str, Any]:
     """The row with its fields as the models name them: `trackPosition` and `track_position` are one."""
-    renamed = {re.sub(r"(?<=[a-z0-9])([A-Z])", lambda m: "_" + m[1].lower(), key): key for key in row}
+    renamed = {key if key.islower() else _CAPITAL.sub(_lower, key): key for key in row}
     if len(renamed) < len(row):
         twice = sorted(set(row) - set(renamed.values()))
         raise InvalidInput(
@@ -231,3 +233,7 @@ def _snake_case(row: Mapping[str, Any], index: int) -> dict[str, Any]:
             fields={name: ["given twice, in snake_case and camelCase"] for name in twice},
         )
     return {snake: row[key] for snake, key in renamed.items()}
+
+
+def _lower(capital: re.Match[str]) -> str:
+    return f"_{capital[0].lower()}"

@@ -23,6 +23,7 @@ from learning import laps as lap_files
 from learning.laps import Floats, Lap, SessionLaps
 from learning.telemetry import Limits, Recording, read_session
 
+DECIMALS, DECIMALS_OF_DEGREES = 5, 7  # a degree's fifth is a metre
 STEPPED = ("gear", "sector_index", "in_pit", "lap_valid", "tyre_life")  # channels that jump, not flow
 Added = tuple[Session, tuple[Job, ...]]
 
@@ -254,7 +255,8 @@ def _trace(lap: Lap | None, points: int) -> dict[str, Any]:
     shares = np.linspace(0.0, 1.0, points)
     channels = {"current_lap_time": _rounded(lap.elapsed(shares))}
     for name in lap.channels:
-        channels[name] = _rounded(_resampled(lap, name, shares))
+        decimals = DECIMALS_OF_DEGREES if name in ("latitude", "longitude") else DECIMALS
+        channels[name] = _rounded(_resampled(lap, name, shares), decimals)
     return {
         "lap": lap.number,
         "lapTime": lap.lap_time,
@@ -277,5 +279,5 @@ def _resampled(lap: Lap, name: str, shares: Floats) -> Floats:
     return np.where(beyond, np.nan, resampled)
 
 
-def _rounded(values: Any) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 5) for value in values]
+def _rounded(values: Any, decimals: int = DECIMALS) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), decimals) for value in values]

@@ -7,6 +7,7 @@ from app.web import (  # noqa: F401  # they put their routes on `bp`
     models,
     operations,
     sessions,
+    traces,
     tracks,
     training,
     version_charts,

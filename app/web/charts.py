@@ -13,6 +13,7 @@ SERIES = {
     "light": ("#0067a5", "#c04f00", "#00775a", "#9a4b83"),
     "dark": ("#5cb8ff", "#ff9d4d", "#3fd1a4", "#e39ccb"),
 }
+NEUTRAL = {"light": "#c3c7cd", "dark": "#4d5765"}  # between gain and loss
 INK = {"light": ("#1a1f27", "#5a6472", "#d9dde3"), "dark": ("#eef1f5", "#a3adba", "#333b47")}
 FONT = "system-ui, sans-serif"
 STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 3600)  # seconds between ticks
@@ -32,7 +33,15 @@ def series(theme: str) -> tuple[str, ...]:
     return SERIES[theme]
 
 
-def chart(*, x: str, y: str, height: int = HEIGHT, **options: Any) -> Any:
+def diverging(theme: str) -> tuple[str, ...]:
+    """Colours from gain over neither to loss, told apart by colour-blind eyes too."""
+    from bokeh.palettes import interp_palette
+
+    gain, loss = series(theme)[:2]
+    return tuple(interp_palette((gain, NEUTRAL[theme], loss), 21))
+
+
+def chart(*, x: str | None, y: str | None, height: int = HEIGHT, **options: Any) -> Any:
     """An empty figure that fills its place's width, without a toolbar; axes are labelled."""
     from bokeh.plotting import figure  # here and below: web processes start half a second sooner without
 
@@ -82,11 +91,19 @@ def _short(seconds: float, step: float) -> str:
 
 
 def chart_answer(plot: Any, theme: str) -> Response:
-    """The figure as `charts.js` embeds it."""
-    from bokeh.embed import json_item
+    """The figure as `charts.js` draws it."""
+    return charts_answer([plot], theme)
+
+
+def charts_answer(plots: Sequence[Any], theme: str) -> Response:
+    """Figures that share ranges and sources; each is drawn in the place of its name."""
+    from bokeh.document import Document
     from bokeh.themes import Theme
 
-    return jsonify(json_item(plot, theme=Theme(json={"attrs": _theme(theme)})))
+    document = Document(theme=Theme(json={"attrs": _theme(theme)}))
+    for plot in plots:
+        document.add_root(plot)
+    return jsonify({"doc": document.to_json(deferred=False)})
 
 
 def _theme(name: str) -> dict[str, Any]:

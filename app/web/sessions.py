@@ -1,77 +1,80 @@
 """A session's page: its laps, and two of them laid over each other."""
 
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from flask import Response, g, render_template, request
+from flask import g, render_template, request
 
 from app.api.context import services
 from app.domain import LapSummary
-from app.errors import LapNotFound, TraceNotFound
+from app.errors import TraceNotFound
 from app.web.blueprint import page
-from app.web.charts import asked_theme, chart, chart_answer, legend_above, series
+from app.web.traces import POINTS, channels_of, coordinates
+from learning.history import AT_PACE
 
-POINTS = 600
-CHANNELS = {"speed": "speed, km/h", "throttle": "throttle", "brake": "brake", "gear": "gear"}
+WITHOUT_FRAMES = "no_position"  # the reason of laps that have none
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two laps laid over each other; `a` is the reference, and `b` the same where there is no other."""
+
+    a: LapSummary
+    b: LapSummary
+    channels: dict[str, str]
+    has_map: bool
+
+    @property
+    def gap(self) -> float | None:
+        """Seconds that `b` took longer."""
+        if self.a.lap_time is None or self.b.lap_time is None:
+            return None
+        return self.b.lap_time - self.a.lap_time
 
 
 @page("/sessions/<id:id>")
 def session(id: str) -> str:
     session = services().sessions.get(g.user.id, id)
     laps = services().sessions.laps(g.user.id, id)
-    timed = [lap for lap in laps if lap.valid and lap.lap_time is not None]
-    best = min(timed, key=_time, default=None)
-    others = [lap for lap in timed if lap is not best]
-    first = request.args.get("a", best.lap if best else None, type=int)
-    second = request.args.get("b", others[-1].lap if others else None, type=int)
+    best = min((lap for lap in laps if _counts(lap)), key=_time, default=None)
     return render_template(
         "pages/session.html",
         session=session,
         laps=laps,
-        timed=timed,
         best=best,
-        shown=(first, second),
-        has_traces=first is not None and second is not None and _has_trace(id, first),
-        sectors=max((len(lap.sector_times) for lap in laps), default=0),
-        channels=CHANNELS,
+        compared=_compared(id, laps, best),
+        best_sectors=_best_sectors(laps),
+        has_tyres=any(lap.compound or lap.tyre_life is not None for lap in laps),
     )
 
 
-@page("/charts/trace/<id:id>/<int:a>/<int:b>/<channel>")
-def trace_chart(id: str, a: int, b: int, channel: str) -> Response:
-    """A channel of two laps against the position on the lap; `gap` is the time that `b` has lost to `a`."""
-    first, second = services().sessions.traces(g.user.id, id, [a, b], POINTS)
-    theme = asked_theme()
-    if channel == "gap":
-        plot = chart(x="position on the lap", y=f"gap of lap {b}, s", height=160)
-        lost = _numbers(second, "current_lap_time") - _numbers(first, "current_lap_time")
-        plot.line(first["position"], lost, line_width=2, color=series(theme)[1])
-        plot.line([0, 1], [0, 0], color=series(theme)[0], line_dash="dashed")
-        return chart_answer(plot, theme)
-    if channel not in CHANNELS:
-        raise TraceNotFound(f"no chart of {channel!r}")
-    plot = chart(x="position on the lap", y=CHANNELS[channel], height=260 if channel == "speed" else 160)
-    for lap, color, trace in zip((a, b), series(theme), (first, second), strict=False):
-        values = _numbers(trace, channel)
-        plot.line(trace["position"], values, line_width=2, color=color, legend_label=f"lap {lap}")
-    legend_above(plot)
-    return chart_answer(plot, theme)
+def _best_sectors(laps: tuple[LapSummary, ...]) -> list[float | None]:
+    """The best time of each sector on laps that count; None where there is no such lap."""
+    every = range(max((len(lap.sector_times) for lap in laps), default=0))
+    counting = [lap.sector_times for lap in laps if lap.valid]
+    return [min((times[one] for times in counting if one < len(times)), default=None) for one in every]
 
 
-def _numbers(trace: dict[str, Any], channel: str) -> Any:
-    values = trace["channels"].get(channel)
-    if values is None:
-        raise TraceNotFound(f"the session has no {channel}")
-    return np.array(values, dtype=float)
-
-
-def _has_trace(session_id: str, lap: int) -> bool:
+def _compared(session_id: str, laps: tuple[LapSummary, ...], best: LapSummary | None) -> Compared | None:
+    """Those asked for, else the best and the last other one at pace; None where no lap has frames."""
+    shown: dict[int | None, LapSummary] = {lap.lap: lap for lap in laps if lap.reason != WITHOUT_FRAMES}
+    if not shown:
+        return None
+    first = shown.get(request.args.get("a", type=int), best or next(iter(shown.values())))
+    others = [lap for lap in shown.values() if lap is not first and _counts(lap)]
+    at_pace = [lap for lap in others if best and _time(lap) <= AT_PACE * _time(best)]
+    usual = (at_pace or others or [first])[-1]
+    second = shown.get(request.args.get("b", type=int), usual)
     try:
-        services().sessions.trace(g.user.id, session_id, lap, 2)
-    except (LapNotFound, TraceNotFound):
-        return False
-    return True
+        traces = services().sessions.traces(g.user.id, session_id, [first.lap, second.lap], POINTS)
+    except TraceNotFound:
+        return None
+    return Compared(first, second, channels_of(traces[0]), any(map(coordinates, traces)))
 
 
-def _time(lap: LapSummary) -> float:
-    return lap.lap_time or 0.0
+def _counts(lap: LapSummary) -> bool:
+    return lap.valid and lap.lap_time is not None
+
+
+def _time(lap: LapSummary) -> Any:
+    return lap.lap_time

@@ -54,7 +54,9 @@ def sectors(track: str) -> str:
 
 @page("/setup/<path:track>")
 def setup(track: str) -> str:
-    return render_template("pages/setup.html", track=track, **_asked(track, ModelType.SETUP_OPTIMIZATION))
+    asked = _asked(track, ModelType.SETUP_OPTIMIZATION)
+    curves = _curves(asked["said"].get("response", {}))
+    return render_template("pages/setup.html", track=track, curves=curves, **asked)
 
 
 def _asked(track: str, model_type: ModelType) -> dict[str, Any]:
@@ -64,6 +66,45 @@ def _asked(track: str, model_type: ModelType) -> dict[str, Any]:
         return {"version": None, "said": {}}
     request = PredictRequest(rows=({},), is_list=False, model_id=version.id)
     return {"version": version, "said": services().models.predict(g.user.id, request)["predictions"]}
+
+
+def _curves(response: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, str]]:
+    """Paths in a square of 100 by 100, all on one scale: how a lap changes along each parameter's values.
+
+    `line` is the change, `band` what it may be off by, and `level` the height at which nothing changes.
+
+    >>> slow = {"value": 1, "change": 0.3, "deviation": 0.1}
+    >>> now = {"value": 3, "change": 0.0, "deviation": 0.0}
+    >>> _curves({"wing": [slow, now]})["wing"]["line"]
+    'M0.00,25.00 L100.00,100.00'
+    """
+    ends = [
+        point["change"] + sign * point["deviation"]
+        for points in response.values()
+        for point in points
+        for sign in (-1, 1)
+    ]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+
+    def height(change: float) -> str:
+        return f"{100 * (high - change) / ((high - low) or 1.0):.2f}"
+
+    def path(points: list[dict[str, float]], sign: int) -> list[str]:
+        first, reach = points[0]["value"], (points[-1]["value"] - points[0]["value"]) or 1.0
+        return [
+            f"{100 * (point['value'] - first) / reach:.2f},"
+            f"{height(point['change'] + sign * point['deviation'])}"
+            for point in points
+        ]
+
+    return {
+        name: {
+            "line": "M" + " L".join(path(points, 0)),
+            "band": "M" + " L".join([*path(points, 1), *reversed(path(points, -1))]) + " Z",
+            "level": height(0.0),
+        }
+        for name, points in response.items()
+    }
 
 
 def _laps_in_order(sessions: list[SessionTimes]) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:

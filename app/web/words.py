@@ -107,9 +107,9 @@ def day(at: datetime) -> Markup:
 
 
 def bokeh() -> Markup:
-    """Loads BokehJS into a page that has charts, before the modules that draw them."""
+    """Fetches BokehJS for a page that has charts; `charts.js` runs it when the page itself is there."""
     g.has_charts = True
-    return Markup('<script defer src="{}"></script>').format(assets().url(BOKEH_JS))
+    return Markup('<link rel="preload" as="script" id="bokeh" href="{}">').format(assets().url(BOKEH_JS))
 
 
 def init_words(app: Flask) -> None:

@@ -7,14 +7,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from app.domain import JobKind, LineageKey, ModelType, new_id
+from app.mongo import in_transaction
+from app.services.jobs import new_job
 from bench.figures import Figure, interleaved, ratios
+from bench.planting import Seed, plant
 from bench.stage import LAP_TIME, TRACK, Driver, Stage, learn
+from learning.model import RacingModel
 from learning.telemetry import read_session
 from learning.zoo import create_model
+from models_store.store import Training
 
 R = TypeVar("R")
 LAPS = 60
-SHORT = 5  # laps of a session, of which the first and the last are not timed
+EVENING = 16  # laps of a session; of five such a model remembers as many laps as it ever does
+LONG = "long"
+DISTINCT = 40  # sessions that are simulated
 ALLOWED_SECONDS = 0.150
 PAST, NEW = 499, 4  # sessions learned before the one that is measured
 
@@ -40,28 +48,23 @@ def upload(stage: Stage) -> list[Figure]:
 
 
 def history(stage: Stage) -> list[Figure]:
-    """The 500th session of a lineage, against the 5th of another, each a job of its own."""
-    driver = stage.driver()
-    past = stage.many(PAST)
-    for index in range(past):
-        learn(driver, stage.session(index, laps=SHORT, sample_rate=5.0), "long")
-    rounds = max(3 * stage.rounds, 3)
+    """The 500th session of a lineage, against the 5th of others, each a job of its own."""
+    driver, rounds = stage.driver(), 2 * stage.rounds
     for lineage in range(rounds):
         for index in range(NEW):
-            learn(driver, stage.session(index, laps=SHORT, sample_rate=5.0), f"short {lineage}")
-    numbers = iter(range(past, past + rounds))
-    lineages = iter(range(rounds))
+            job = learn(driver, stage.session(index, laps=EVENING), f"short {lineage}")
+    past = stage.many(PAST)
+    _give_past(stage, driver, str(job["modelId"]), past)
+    numbers, lineages = iter(range(PAST, PAST + rounds)), iter(range(rounds))
     found = interleaved(
         rounds,
-        lambda: _job_seconds(driver, stage.session(next(numbers), laps=SHORT, sample_rate=5.0), "long"),
-        lambda: _job_seconds(
-            driver, stage.session(NEW, laps=SHORT, sample_rate=5.0), f"short {next(lineages)}"
-        ),
+        lambda: _job_seconds(driver, stage.session(next(numbers), laps=EVENING), LONG),
+        lambda: _job_seconds(driver, stage.session(NEW, laps=EVENING), f"short {next(lineages)}"),
     )
     long, short = zip(*found, strict=True)
     return [
         Figure(
-            what=f"a job of the {past + 1}th session of a lineage",
+            what=f"a job of the {past + 1}th session of a lineage, {EVENING} laps each",
             against=f"of the {NEW + 1}th",
             values=ratios(long, short),
             bar=1.1,
@@ -69,6 +72,42 @@ def history(stage: Stage) -> list[Figure]:
             details={"late_s": long, "early_s": short},
         )
     ]
+
+
+def _give_past(stage: Stage, driver: Driver, model_id: str, sessions: int) -> None:
+    """A lineage with as many versions as sessions; the newest has really learned them, in this process."""
+    container = stage.container
+    key = LineageKey(user_id=driver.user_id, track_name=LONG, model_type=ModelType(LAP_TIME))
+    database, keys = container.mongo_client[container.settings.database], container.settings.model_keys
+    seed = Seed.of(database, model_id)
+    plant(database, seed, [(driver.user_id, LONG)], versions=sessions - 1, key=keys.current)
+    version = container.runs._models.prepare(
+        _learned(stage, sessions),
+        Training(
+            key=key,
+            number=f"1.0.{sessions - 1}",
+            parent=None,
+            job=new_job(JobKind.TRAIN, key, ()),
+            session_ids=tuple(new_id() for _ in range(sessions)),
+            validation=None,
+            duration=0.0,
+        ),
+    )
+    registry = container.runs._registry
+    in_transaction(
+        container.mongo_client,
+        lambda tx: registry.add_version(version, expected_revision=sessions - 1, tx=tx),
+    )
+
+
+def _learned(stage: Stage, sessions: int) -> RacingModel[Any]:
+    """A model of so many sessions, of which only some differ: simulating takes longer than learning."""
+    model = create_model(LAP_TIME)
+    files = [stage.session(index, laps=EVENING) for index in range(min(DISTINCT, sessions))]
+    distinct = [read_session(file).session for file in files]
+    for index in range(sessions):
+        model.learn_session(distinct[index % len(distinct)])
+    return model
 
 
 def _both(stage: Stage, file: Path) -> tuple[float, float, float]:

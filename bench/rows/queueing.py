@@ -16,8 +16,7 @@ from bench.consuming import Consumer, celery_of, consumer_of
 from bench.figures import Figure, interleaved, ratios
 from bench.stage import ENVIRONMENT, Driver, Stage, environment_of, new_driver, running, session_file
 
-JOBS, TASKS = 150, 2_000
-LAPS = 5  # of which three are at speed
+TASKS = 2_000
 RATE = 10.0  # Hz
 WAIT_SECONDS = 180.0
 LOOK_SECONDS = 0.25
@@ -25,7 +24,7 @@ LOOK_SECONDS = 0.25
 
 def queue(stage: Stage) -> list[Figure]:
     """Jobs that each learn a session of three laps, against empty tasks with the same broker and settings."""
-    with _bare_worker(stage.platform, stage) as empty, _lineages(stage.platform, stage) as lineages:
+    with _bare_worker(stage.platform, stage) as empty, _lineages(stage.platform, stage, SHORT) as lineages:
         jobs, tasks = zip(*interleaved(stage.rounds, lineages.rate, empty), strict=True)
     return [
         Figure(
@@ -39,19 +38,31 @@ def queue(stage: Stage) -> list[Figure]:
 
 
 def workers(stage: Stage) -> list[Figure]:
-    """The same jobs with two worker processes, against one."""
+    """Jobs that each learn a session of an evening, with two worker processes against one."""
     with ChildPlatform(stage.folder / "single", ENVIRONMENT | {"LAPWISE_WORKER_PROCESSES": "1"}) as single:
-        with _lineages(single, stage) as alone, _lineages(stage.platform, stage) as together:
+        with _lineages(single, stage, LONG) as alone, _lineages(stage.platform, stage, LONG) as together:
             two, one = zip(*interleaved(stage.rounds, together.rate, alone.rate), strict=True)
     return [
         Figure(
-            what="jobs/s of two worker processes",
+            what=f"jobs/s of two worker processes, sessions of {LONG.laps} laps",
             against="of one",
             values=ratios(two, one),
             bar=1.8,
             details={"two_jobs_a_second": two, "one_jobs_a_second": one},
         )
     ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Sessions of so many laps, each for a lineage of its own, that wait when the workers begin."""
+
+    laps: int
+    jobs: int
+
+
+SHORT, LONG = _Work(laps=3, jobs=150), _Work(laps=30, jobs=40)
+UNTIMED = 2  # laps out of the pits and back, besides
 
 
 @dataclass
@@ -61,13 +72,15 @@ class _Lineages:
     stage: Stage
     driver: Driver
     consumer: Consumer
+    work: _Work
     count: int
     learned: int = 0
 
     def rate(self) -> float:
         """Jobs a second, of jobs that wait when the workers begin."""
         self.consumer.pause()
-        file = session_file(self.stage.folder, self.learned, laps=LAPS, sample_rate=RATE)
+        laps = self.work.laps + UNTIMED
+        file = session_file(self.stage.folder, self.learned, laps=laps, sample_rate=RATE)
         for number in range(self.count):
             self.driver.client.upload(file, f"track {number}")
         self.learned += 1
@@ -90,14 +103,15 @@ class _Lineages:
 
 
 @contextmanager
-def _lineages(platform: ChildPlatform, stage: Stage) -> Iterator[_Lineages]:
+def _lineages(platform: ChildPlatform, stage: Stage, work: _Work) -> Iterator[_Lineages]:
     """Lineages that have each learned one session, so that a job grows what is there."""
     with consumer_of(platform) as consumer:
         lineages = _Lineages(
             stage=stage,
             driver=new_driver(platform.endpoints()["api"]),
             consumer=consumer,
-            count=stage.many(JOBS),
+            work=work,
+            count=stage.many(work.jobs),
         )
         lineages.rate()
         yield lineages

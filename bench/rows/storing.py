@@ -20,7 +20,7 @@ from bench.stage import ENVIRONMENT, FRAME, LAP_TIME, TRACK, Driver, Stage, envi
 FEW, MANY, VERSIONS = 10, 10_000, 20
 TYPE = ModelType(LAP_TIME)
 MODELS = 1_000
-CACHE_BYTES = 32 << 20
+CACHE_BYTES = 128 << 20
 LAST = 100  # models asked for once more
 LAPS = 20
 MEBIBYTE = 1 << 20

@@ -31,7 +31,7 @@ def test_a_driver_registers_uploads_watches_and_reads_the_version(
     register(page, "Ann")
     page.get_by_label("Choose files").set_input_files(files)
     rows = page.locator(".file")
-    expect(rows.get_by_label("Which track?")).to_have_count(len(files))
+    expect(rows.get_by_label("Which track?")).to_have_count(len(files), timeout=20_000)
     rows.first.get_by_label("Which track?").fill(TRACK)
     rows.first.get_by_role("button", name="Try again").click()
     learn = page.get_by_role("button", name=f"Learn all {len(files)}")

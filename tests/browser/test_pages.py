@@ -1,4 +1,4 @@
-"""Every page in both themes, narrow and wide: nothing breaks, axe-core is content, a picture is kept."""
+"""Every page in both themes, narrow and wide: nothing breaks, jumps or is held up, and all can use it."""
 
 import re
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from app import create_app
 from app.settings import Settings
 from tests.browser.conftest import Equipped
 from tests.browser.driving import NARROW, OUTPUT, WIDE, Watch, settled
+from tests.browser.quality import MEASURING, REACHABLE, all_stops, held_up, jumped, next_stop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -29,10 +30,11 @@ PARTS = {
     "web.operations_state",
     "web.laps_chart",
     "web.versions_chart",
-    "web.trace_chart",
+    "web.traces_chart",
 }  # answers to scripts and redirections; no pages
 Contexts = dict[bool, BrowserContext]
 FIRST_PAGE_MS = 1_500
+HELD_UP_MS = 100
 SERIOUS = ("serious", "critical")
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
 
@@ -48,6 +50,8 @@ def contexts(chromium: Browser, url: str, equipped: Equipped, theme: str) -> Ite
     common: Any = {"base_url": url, "color_scheme": theme, "reduced_motion": "reduce"}
     stranger = chromium.new_context(**common)
     driver = chromium.new_context(**common, storage_state=equipped.cookies)
+    for context in (stranger, driver):
+        context.add_init_script(MEASURING)
     yield {False: stranger, True: driver}
     stranger.close()
     driver.close()
@@ -64,9 +68,14 @@ def test_a_page_is_whole_and_open_to_all(
     tab.set_viewport_size(size)
     tab.goto(OPEN.get(name) or equipped.paths[name])
     settled(tab)
+    assert jumped(tab) == []
+    assert held_up(tab) < HELD_UP_MS
     tab.screenshot(path=OUTPUT / f"{name}-{theme}-{size['width']}.png", full_page=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
     assert serious(tab) == []
+    stops = all_stops(tab)
+    assert len(stops) == tab.evaluate(REACHABLE)
+    assert [next_stop(tab, "Shift+Tab") for _ in stops] == [*reversed(stops)]
     tab.close()
 
 

@@ -1,13 +1,18 @@
 """The pages of sessions, versions, sectors and setups: what they show, to whom, and what where nothing is."""
 
+import re
+from io import BytesIO
+
+import polars as pl
 import pytest
 from flask.testing import FlaskClient
 
 from app import create_app
 from app.container import Container
-from tests.factories import TRACK
+from tests.factories import TRACK, session_file
 from tests.integration.drivers import PASSWORD, Driver, Json, NewDriver
 
+CHANNELS = ["speed", "throttle", "brake", "gear"]
 SETUPS = [
     {"rear_wing": 4.0, "brake_bias": 58.0},
     {"rear_wing": 7.0, "brake_bias": 59.0},
@@ -75,15 +80,55 @@ def test_a_session_is_shown_with_its_laps_and_two_of_them_laid_over_each_other(
     laps = [lap["lap"] for lap in ann_laps(ann, session) if lap["valid"]]
     page = shown(browser, f"/sessions/{session['id']}")
     assert page.count("<tr") >= session["lapsCount"]
-    assert "/charts/trace/" in page
-    for channel in ("gap", "speed", "throttle", "brake", "gear"):
-        path = f"/charts/trace/{session['id']}/{laps[0]}/{laps[1]}/{channel}"
-        assert "doc" in (browser.get(path).json or {})
-    assert browser.get(f"/charts/trace/{session['id']}/{laps[0]}/{laps[1]}/secrets").status_code == 404
-    assert browser.get(f"/charts/trace/{session['id']}/{laps[0]}/99/speed").status_code == 404
+    charts = f"/charts/traces/{session['id']}"
+    assert f'data-traces="{charts}"' in page
+    assert roots(browser, f"{charts}/{laps[0]}/{laps[1]}") == ["gap", *CHANNELS, "map"]
+    assert roots(browser, f"{charts}/{laps[0]}/{laps[0]}") == [*CHANNELS, "map"]  # a lap with itself
+    assert browser.get(f"{charts}/{laps[0]}/99").status_code == 404
+    assert chosen(page, "b") == [laps[-1]]
+    other = shown(browser, f"/sessions/{session['id']}?a={laps[1]}&b=99")
+    assert (chosen(other, "a"), chosen(other, "b")) == ([laps[1]], [laps[-1]])  # there is no lap 99
     stranger = signed_in(container, new_driver("bob"))
     assert stranger.get(f"/sessions/{session['id']}").status_code == 404
-    assert stranger.get(f"/charts/trace/{session['id']}/{laps[0]}/{laps[1]}/speed").status_code == 404
+    assert stranger.get(f"{charts}/{laps[0]}/{laps[1]}").status_code == 404
+
+
+def test_a_session_without_coordinates_or_pedals_is_shown_without_their_charts(
+    browser: FlaskClient, ann: Driver
+) -> None:
+    path = session_file(ann.folder, laps=4)
+    frames = pl.read_csv(path).drop("x", "y", "brake")
+    answer = ann.client.post(
+        "/racing-session/upload",
+        data={"file": (BytesIO(frames.write_csv().encode()), "s.csv"), "trackName": TRACK},
+    )
+    assert answer.json is not None
+    id = answer.json["session"]["id"]
+    page = shown(browser, f"/sessions/{id}")
+    assert re.findall(r'data-root="(\w+)"', page) == ["gap", "speed", "throttle", "gear"]
+    assert roots(browser, f"/charts/traces/{id}/2/3") == ["gap", "speed", "throttle", "gear"]
+
+
+def test_a_session_with_one_lap_that_counts_is_shown_by_that_lap_alone(
+    browser: FlaskClient, ann: Driver
+) -> None:
+    session = ann.upload(1, laps=3, auto_train=False)["session"]
+    page = shown(browser, f"/sessions/{session['id']}")
+    assert (chosen(page, "a"), chosen(page, "b")) == ([2], [2])
+    assert 'data-trace="gap" hidden' in page
+
+
+def roots(browser: FlaskClient, path: str) -> list[str]:
+    """The names of the charts in a document."""
+    told = browser.get(path).json
+    assert told is not None
+    return [root["attributes"]["name"] for root in told["doc"]["roots"]]
+
+
+def chosen(page: str, name: str) -> list[int]:
+    """The lap that is chosen as A or B."""
+    picked = re.findall(rf'name="{name}" value="(\d+)" aria-label="[^"]*" checked', page)
+    return [int(lap) for lap in picked]
 
 
 def ann_laps(ann: Driver, session: Json) -> list[Json]:
@@ -102,7 +147,7 @@ def test_a_table_of_laps_is_shown_without_charts(
     assert answer.json is not None
     page = shown(browser, f"/sessions/{answer.json['session']['id']}")
     assert "1:29.800" in page
-    assert "/charts/trace/" not in page
+    assert "data-traces" not in page
 
 
 def test_sectors_and_setups_are_shown_once_there_is_a_model_and_said_to_be_missing_before(
@@ -122,4 +167,5 @@ def test_sectors_and_setups_are_shown_once_there_is_a_model_and_said_to_be_missi
     advice = shown(browser, f"/setup/{TRACK}")
     assert "Drive this next" in advice
     assert "rear wing" in advice
+    assert advice.count('class="curve"') == len(SETUPS[0])
     assert "Setup of" in shown(browser, f"/predict/{setup}")
