@@ -32,7 +32,7 @@ _CHANGED = (2, 25)  # of them those that may be of another pace, fewest and most
 _USUAL = 8  # of them those that are of the usual one, at least
 _OUTINGS_APART = 0.2  # standard deviation of outings' paces that is always allowed for, in those of a lap
 _DAYS_APART = 0.12  # the same of sessions, s
-_CONFIRMING, _OVERWHELMING = 11.0, 16.0  # evidence that confirms what the detector says, and that needs none
+_CONFIRMING, _OVERWHELMING = 10.0, 16.0  # evidence that confirms what the detector says, and that needs none
 
 
 class LapMark(TypedDict):
