@@ -1,6 +1,7 @@
 """A closed load of HTTP requests over connections that are kept, from processes of its own.
 
-A client library would use up the cores that the server needs, so this one writes and reads sockets itself.
+A client library uses up the cores that the server needs, so this one writes and reads sockets itself, unless
+told to be what apps are made of.
 """
 
 import multiprocessing
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+
+import httpx
 
 CLIENTS = 4
 TIMEOUT = 60.0  # seconds, of one answer
@@ -45,17 +48,20 @@ class Call:
     method: str = "POST"
     status: int = 200
 
+    @property
+    def headers(self) -> dict[str, str]:
+        known = {"Content-Type": "application/json"}
+        return known | ({"Authorization": f"Bearer {self.token}"} if self.token else {})
+
     def encoded(self) -> bytes:
         """As it goes over the wire."""
         parts = urlsplit(self.url)
         lines = [
             f"{self.method} {parts.path}{'?' + parts.query if parts.query else ''} HTTP/1.1",
             f"Host: {parts.netloc}",
-            "Content-Type: application/json",
             f"Content-Length: {len(self.body)}",
+            *(f"{name}: {value}" for name, value in self.headers.items()),
         ]
-        if self.token:
-            lines.append(f"Authorization: Bearer {self.token}")
         return "\r\n".join([*lines, "", ""]).encode() + self.body
 
 
@@ -75,10 +81,15 @@ class Clients:
         self._pool.terminate()
         self._pool.join()
 
-    def offer(self, calls: Sequence[Call], seconds: float) -> Load:
+    def offer(self, calls: Sequence[Call], seconds: float, *, by_httpx: bool = False) -> Load:
         """Each client sends the next of its calls as soon as the one before is answered.
 
         Clients share the calls: with as many drivers' calls as clients, each is one driver.
+
+        Parameters
+        ----------
+        by_httpx
+            Whether they use that library, as `app.client` does, in the place of bare sockets.
 
         Raises
         ------
@@ -86,7 +97,8 @@ class Clients:
             An answer had another status than its call expects.
         """
         shares = [calls[index % len(calls) :: self._count] for index in range(self._count)]
-        found = self._pool.starmap(_send, [(share, seconds) for share in shares], chunksize=1)
+        send = _send_by_httpx if by_httpx else _send
+        found = self._pool.starmap(send, [(share, seconds) for share in shares], chunksize=1)
         return Load(times=sorted(one for times in found for one in times), seconds=seconds)
 
     def poll(self, call: Call, *, connections: int, times: int) -> int:
@@ -107,6 +119,19 @@ def _send(calls: Sequence[Call], seconds: float) -> list[float]:
             times.append(time.perf_counter() - started)
             if status != expected:
                 raise RuntimeError(f"{status} in the place of {expected}: {rest[:500]!r}")
+    return times
+
+
+def _send_by_httpx(calls: Sequence[Call], seconds: float) -> list[float]:
+    times: list[float] = []
+    with httpx.Client(timeout=TIMEOUT) as client:
+        end = time.perf_counter() + seconds
+        while (started := time.perf_counter()) < end:
+            call = calls[len(times) % len(calls)]
+            answer = client.request(call.method, call.url, content=call.body, headers=call.headers)
+            times.append(time.perf_counter() - started)
+            if answer.status_code != call.status:
+                raise RuntimeError(f"{answer.status_code} in the place of {call.status}: {answer.text[:500]}")
     return times
 
 

@@ -19,11 +19,14 @@ def predict(stage: Stage) -> list[Figure]:
     by_track = call(stage, driver, {"trackName": TRACK, "modelType": LAP_TIME}, FRAME)
     by_version = call(stage, driver, {"modelId": model_id}, FRAME)
     with stage.serving("bench.bare_flask:echo()") as address:
-        loads = _loads(stage, Call(address, by_track.body), by_track, by_version)
-    echo, track, version = zip(*loads, strict=True)
+        bare = Call(address, by_track.body)
+        loads = _loads(stage, bare, by_track, by_version)
+        slower = _loads(stage, bare, by_track, by_httpx=True)
+    (echo, track, version), (echo_by_httpx, by_httpx) = zip(*loads, strict=True), zip(*slower, strict=True)
     return [
         *_against_echo("POST /model/predict, one frame, by track and type", track, echo),
         *_against_echo("the same by modelId", version, echo),
+        *_against_echo("the same by track and type, clients of httpx", by_httpx, echo_by_httpx),
     ]
 
 
@@ -53,10 +56,10 @@ def call(stage: Stage, driver: Driver, which: Mapping[str, str], rows: Any) -> C
     return Call(f"{stage.api}/model/predict", body, driver.token)
 
 
-def _loads(stage: Stage, *calls: Call) -> list[tuple[Load, ...]]:
+def _loads(stage: Stage, *calls: Call, by_httpx: bool = False) -> list[tuple[Load, ...]]:
     for one in calls:
         stage.clients.offer([one], min(stage.seconds, 1.0))  # each process has what it needs in memory then
-    works = [lambda one=one: stage.clients.offer([one], stage.seconds) for one in calls]
+    works = [lambda one=one: stage.clients.offer([one], stage.seconds, by_httpx=by_httpx) for one in calls]
     return interleaved(stage.rounds, *works)
 
 
