@@ -19,6 +19,8 @@ from models_store.readability import Readability, unreadable
 from models_store.registry import ModelRegistry
 from models_store.weight import weight
 
+_IN_USE = 1.1  # of its weight when loaded: it then remembers steps of its last answers
+
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
@@ -115,7 +117,9 @@ class ModelStore:
             The version was removed meanwhile.
         ModelUnreadable
         """
-        loaded: RacingModel[Any] = self._cache.get(version.id, lambda: self.load_copy(version), size=weight)
+        loaded: RacingModel[Any] = self._cache.get(
+            version.id, lambda: self.load_copy(version), size=lambda model: int(_IN_USE * weight(model))
+        )
         return loaded
 
     def load_copy(self, version: Version) -> RacingModel[Any]:
