@@ -10,7 +10,7 @@ from learning.model import OnLap, RacingModel
 from learning.moments import conditions_of, moment_of
 from learning.scores import LEVEL
 
-MOST_LAPS = 200  # of one training, the newest
+MOST_LAPS = 100  # of one training, the newest, as many as the dashboard shows
 _MID_LAP = 0.5
 Columns = dict[str, list[Any]]
 
