@@ -25,9 +25,8 @@ from websockets.asyncio.client import connect
 
 from app.client import Client
 from app.local.child import ChildPlatform
-from learning.simulator import CARS, TRACKS, simulate_session, write_session
+from bench.stage import TRACK, session_file
 
-TRACK = TRACKS[0]
 CARS_OF_A_DRIVER = 4
 LAPS = 8
 WARM_SECONDS, SECONDS_AT_MOST = 2.0, 30.0
@@ -96,7 +95,7 @@ def _options() -> argparse.Namespace:
 
 def _frames(folder: Path) -> list[dict[str, Any]]:
     """A session's frames as its file has them, 60 a second."""
-    with gzip.open(_session(folder, 0, 60.0), "rt", newline="") as file:
+    with gzip.open(session_file(folder, 0, laps=LAPS, sample_rate=60.0), "rt", newline="") as file:
         return [{name: _value(text) for name, text in row.items() if text} for row in csv.DictReader(file)]
 
 
@@ -107,28 +106,15 @@ def _value(text: str) -> float | str:
         return text
 
 
-def _session(folder: Path, index: int, sample_rate: float) -> Path:
-    session = simulate_session(
-        track=TRACK,
-        driver=f"BENCH{int(sample_rate)}",
-        car_model=next(iter(CARS)),
-        session_index=index,
-        laps=LAPS,
-        sample_rate=sample_rate,
-        seed=index,
-    )
-    folder = folder / f"{sample_rate:.0f}"
-    folder.mkdir(exist_ok=True)
-    return write_session(session, folder)
-
-
 def _driver(api: str, folder: Path, index: int) -> tuple[str, str]:
     """The id of a new driver's model of two sessions, and an access token."""
     with Client(api) as client:
         email, password = f"{secrets.token_hex(6)}@example.com", secrets.token_hex(12)
         client.register(email, password)
         for session in (2 * index + 1, 2 * index + 2):
-            for job in client.upload(_session(folder, session, 10.0), TRACK)["jobs"]:
+            for job in client.upload(session_file(folder, session, laps=LAPS, sample_rate=10.0), TRACK)[
+                "jobs"
+            ]:
                 done = client.wait(job["id"])
         login = httpx.post(f"{api}/auth/login", json={"email": email, "password": password}).json()
     return str(done["modelId"]), str(login["accessToken"])

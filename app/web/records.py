@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from flask import g
+
+from app.api.context import services
 from app.domain import Version
 from app.errors import ModelNotFound
 from app.services.models import Models
@@ -58,6 +61,14 @@ class Record:
     @property
     def drifts(self) -> list[Told]:
         return [lap for lap in self.laps if lap.drift]
+
+
+def own_version(id: str) -> Version:
+    """A version of the driver's own; of a shared one nothing is told of its lineage."""
+    version = services().models.get(g.user.id, id)
+    if version.user_id != g.user.id:
+        raise ModelNotFound
+    return version
 
 
 def record_of(models: Models, version: Version) -> Record:

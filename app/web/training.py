@@ -9,6 +9,7 @@ from app.domain import ModelType, Session, Version, key_of
 from app.errors import ModelNotFound
 from app.web.blueprint import page
 from app.web.differences import side_by_side
+from app.web.records import own_version
 from app.web.words import lap_time
 
 SESSIONS_OFFERED = 200  # the newest of the track
@@ -37,7 +38,7 @@ def train(track: str) -> str:
 @page("/compare")
 def compare() -> str:
     """Two versions of a lineage, `a` and `b`; without `a` the parent of `b`, else its neighbour."""
-    b = _own(request.args.get("b"))
+    b = own_version(request.args.get("b") or "")
     newest = services().models.page(g.user.id, b.track_name, b.model_type, limit=VERSIONS_OFFERED).items
     a = _asked("a") or _neighbour(b, newest)
     if a and key_of(a) != key_of(b):
@@ -64,17 +65,9 @@ def bring_in() -> str:
     return render_template("pages/import.html", most_bytes=services().settings.max_upload_bytes)
 
 
-def _own(id: str | None) -> Version:
-    """A version of the driver's own; whatever else is named is not there."""
-    version = services().models.get(g.user.id, id or "")
-    if version.user_id != g.user.id:
-        raise ModelNotFound
-    return version
-
-
 def _asked(name: str) -> Version | None:
     id = request.args.get(name)
-    return _own(id) if id else None
+    return own_version(id) if id else None
 
 
 def _asked_type() -> ModelType:

@@ -7,11 +7,10 @@ from flask import Response, g
 
 from app.api.context import services
 from app.domain import Version
-from app.errors import ModelNotFound
 from app.web.blueprint import page
 from app.web.charts import asked_theme, chart, chart_answer, hover, lap_time_axis, series
 from app.web.differences import error_interval
-from app.web.records import Told, drifts_in, record_of
+from app.web.records import Told, drifts_in, own_version, record_of
 from app.web.words import gap, lap_time
 
 VERSIONS_SHOWN = 100  # the newest
@@ -22,12 +21,12 @@ WIDE_LINE = 4  # of an interval
 @page("/charts/versions/<id:id>")
 def versions_chart(id: str) -> Response:
     """The mean error of each version and where it lies with 95 % certainty, drift, and the version itself."""
-    version, theme = _own(id), asked_theme()
+    version, theme = own_version(id), asked_theme()
     newest = services().models.page(g.user.id, version.track_name, version.model_type, limit=VERSIONS_SHOWN)
     known = [one for one in reversed(newest.items) if one.model_metadata["mae"] is not None]
     dots = _errors(known)
     plot = chart(x="versions in the order made", y="mean error, s")
-    _draw_intervals(plot, known, theme)
+    _draw_intervals(plot, _intervals(known), series(theme)[0])
     plot.line(source=dots, x="x", y="y", line_width=2, color=series(theme)[0])
     marks = plot.scatter(source=dots, x="x", y="y", size=8, color=series(theme)[0])
     here = [(x, y) for x, y, one in zip(dots["x"], dots["y"], known, strict=True) if one.id == version.id]
@@ -48,19 +47,10 @@ def versions_chart(id: str) -> Response:
 @page("/charts/predicted/<id:id>")
 def predicted_chart(id: str) -> Response:
     """The newest laps of a version and its ancestors, and what was predicted before they were learned."""
-    laps, theme = record_of(services().models, _own(id)).laps, asked_theme()
+    laps, theme = record_of(services().models, own_version(id)).laps, asked_theme()
     columns = _laps(laps)
     plot = chart(x="laps in the order learned", y="lap time")
-    plot.segment(
-        source=columns,
-        x0="x",
-        x1="x",
-        y0="lower",
-        y1="upper",
-        line_width=WIDE_LINE,
-        color=series(theme)[1],
-        alpha=0.3,
-    )
+    _draw_intervals(plot, columns, series(theme)[1])
     plot.scatter(
         source=columns, x="x", y="predicted", marker="dash", size=11, line_width=3, color=series(theme)[1]
     )
@@ -71,14 +61,6 @@ def predicted_chart(id: str) -> Response:
     _draw_drifts(plot, found, theme)
     lap_time_axis(plot, [time for lap in laps for time in (lap.lap_time, lap.predicted)])
     return chart_answer(plot, theme)
-
-
-def _own(id: str) -> Version:
-    """A version of the driver's own; of a shared one nothing is told of the lineage."""
-    version = services().models.get(g.user.id, id)
-    if version.user_id != g.user.id:
-        raise ModelNotFound
-    return version
 
 
 def _errors(known: Sequence[Version]) -> dict[str, list[Any]]:
@@ -96,21 +78,24 @@ def _told(version: Version) -> str:
     return f"{version.model_metadata['mae']:.3f} s{between}"
 
 
-def _draw_intervals(plot: Any, known: Sequence[Version], theme: str) -> None:
+def _intervals(known: Sequence[Version]) -> dict[str, list[Any]]:
     found = [
         (x, error_interval(one.model_metadata["performanceMetrics"])) for x, one in enumerate(known, start=1)
     ]
     bounds = [(x, *interval) for x, interval in found if interval]
-    columns = {name: [row[index] for row in bounds] for index, name in enumerate(("x", "low", "high"))}
+    return {name: [row[index] for row in bounds] for index, name in enumerate(("x", "lower", "upper"))}
+
+
+def _draw_intervals(plot: Any, columns: dict[str, list[Any]], color: str) -> None:
     plot.segment(
-        source=columns,
+        source={name: columns[name] for name in ("x", "lower", "upper")},
         x0="x",
         x1="x",
-        y0="low",
-        y1="high",
+        y0="lower",
+        y1="upper",
         line_width=WIDE_LINE,
-        color=series(theme)[0],
-        alpha=0.35,
+        color=color,
+        alpha=0.3,
     )
 
 

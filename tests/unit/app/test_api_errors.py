@@ -226,7 +226,7 @@ def test_a_token_shown_before_is_refused_once_it_is_revoked_or_has_expired(
     services.accounts.is_revoked = lambda _family: True
     assert_error(stranger.get("/jobs", headers=headers), 401, "token_revoked")
     services.accounts.is_revoked = lambda _family: False
-    time.sleep(1.1)
+    time.sleep(1.1)  # tokens count whole seconds, by a clock that is not ours
     assert_error(stranger.get("/jobs", headers=headers), 401, "token_expired")
 
 
