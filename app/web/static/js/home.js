@@ -10,8 +10,9 @@ followAll(() => {
   if (!left) location.reload(); // the cards show what was learned
 });
 
-document.querySelector("[data-simulate]")?.addEventListener("click", async (event) => {
-  const button = event.currentTarget;
+const button = document.querySelector("[data-simulate]");
+if (button) button.disabled = false; // until now a click would have been lost
+button?.addEventListener("click", async () => {
   button.setAttribute("aria-busy", "true");
   button.disabled = true;
   button.textContent = "Simulating four sessions …";
