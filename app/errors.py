@@ -279,6 +279,12 @@ class SignatureInvalid(Unauthorized):
     code = "signature_invalid"
 
 
+class RateLimited(LapwiseError):
+    """You call more often than one may; wait a little."""
+
+    code = "rate_limited"
+
+
 class TooManySignIns(LapwiseError):
     """Too many sign-ins to this account have failed; wait, or sign in from where you did before."""
 

@@ -78,9 +78,9 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
         container.usage.start(metrics.predicted)
     init_errors(app)
     init_observe(app, metrics)
-    limiter = init_limits(app, container.settings)
-    limiter.exempt(health.bp)  # answers also when Redis does not
-    limiter.exempt(events.bp)  # senders are known by their signature, and how many wait is limited
+    # health answers also when Redis does not; senders of events are known by their signature, and how many
+    # wait is limited
+    init_limits(app, container.settings, exempt=(health.bp.name, events.bp.name))
     init_tokens(app, container.settings)
     _register(app)
     return app

@@ -24,6 +24,7 @@ STATUS: Mapping[type[Exception], int] = {  # of an error not named here, its nea
     app_errors.Invalid: 422,
     app_errors.TooLarge: 413,
     app_errors.Unauthorized: 401,
+    app_errors.RateLimited: 429,
     app_errors.TooManySignIns: 429,
     app_errors.TooManyStreams: 429,
     app_errors.TooMuchWaiting: 429,

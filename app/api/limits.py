@@ -1,93 +1,116 @@
 """Limits how often a driver, or a network that has not signed in, may call."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any
 
 import structlog
-from flask import Flask, Response, request
-from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
+from flask import Flask, Response, g, request
+from limits import RateLimitItem, parse_many
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
+from limits.util import WindowStats
 from redis.exceptions import RedisError
 
-from app.api.errors import shaped
 from app.api.tokens import access_claims
+from app.errors import RateLimited
 from app.settings import Settings
-from app.stores import leases
 from app.stores.job_status import REDIS_TIMEOUT
+from app.stores.leases import LeasedWindowRateLimiter
 
 IPV6_PREFIX = 64  # what one customer gets at least; its addresses are as good as endless
 REGISTRATIONS = ("accounts.register", "web.open_account")
 SIGN_INS = ("accounts.login", "web.sign_in", *REGISTRATIONS)
+LIMITS = "lapwise-limits"
+AWAY_AT_MOST = 32.0  # seconds
 log = structlog.get_logger()
 
 
-class Parsed(ApplicationLimit):
-    """A limit whose text is read once rather than for each request.
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """How often a caller may call some endpoints, or all where none is named."""
+
+    item: RateLimitItem
+    caller: Callable[[], str]
+    scope: str = "global"
+    endpoints: Collection[str] = ()
+
+
+class Limits:
+    """Counts calls in Redis; while it is away each process by itself, looking after 1, 2, 4 … 32 s for it.
 
     Parameters
     ----------
-    endpoints
-        To which it applies; nothing means all.
+    shared
+        Counts in Redis.
+    limits
+        The shortest first.
+    exempt
+        Blueprints whose calls are not counted.
     """
 
-    def __init__(
-        self,
-        text: str,
-        caller: Callable[[], str] | None = None,
-        scope: str = "global",
-        endpoints: Sequence[str] = (),
-    ) -> None:
-        super().__init__(limit_provider=text, key_function=caller, scope=scope)
-        self._endpoints = endpoints
-        self._parsed: tuple[Any, ...] = ()
+    def __init__(self, shared: RateLimiter, limits: Collection[Limit], exempt: Collection[str]) -> None:
+        self._shared = shared
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._limits = sorted(limits, key=lambda limit: limit.item)
+        self._exempt = exempt
+        self._back_at = 0.0
+        self._away = 0.0  # seconds until the next look
 
-    def __iter__(self) -> Iterator[Any]:
-        if self._endpoints and request.endpoint not in self._endpoints:
+    def check(self) -> None:
+        """Counts the present request.
+
+        Raises
+        ------
+        RateLimited
+        """
+        endpoint = request.endpoint
+        if endpoint is None or endpoint.endswith(".static") or request.blueprint in self._exempt:
             return
-        self._parsed = self._parsed or tuple(super().__iter__())  # the limiter had to be bound to it before
-        yield from self._parsed
+        for limit in self._limits:
+            if not limit.endpoints or endpoint in limit.endpoints:
+                self._count(limit.item, limit.caller(), limit.scope)
 
+    def _count(self, item: RateLimitItem, *caller: str) -> None:
+        is_let_in, left = self._counted(item, caller)
+        shown = g.get("limit")
+        if shown is None or left.remaining < shown[1].remaining:
+            g.limit = item, left
+        if not is_let_in:
+            seconds = max(1, _end(left) - int(time.time()))
+            raise RateLimited(f"At most {item}; wait {seconds} s.", retryAfter=seconds)
 
-def init_limits(app: Flask, settings: Settings) -> Limiter:
-    """Counts every request in Redis, and registrations and logins once more by their network.
-
-    While Redis is away each process counts by itself, and looks every 1, 2, 4 … 32 s whether it is back.
-    """
-    limiter = Limiter(
-        _caller,
-        app=app,
-        application_limits=[
-            Parsed(settings.rate_limit),
-            Parsed(settings.login_rate_limit, network, "sign-in", SIGN_INS),
-            Parsed(settings.register_rate_limit, network, "register", REGISTRATIONS),
-        ],
-        storage_uri=settings.redis_url,
-        strategy=leases.STRATEGY,
-        storage_options={
-            "key_prefix": "lapwise:limit",
-            "socket_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]  # goes to redis-py, which takes floats
-            "socket_connect_timeout": REDIS_TIMEOUT,  # type: ignore[dict-item]
-        },
-        in_memory_fallback_enabled=True,
-    )
-
-    @app.errorhandler(RateLimitExceeded)
-    def exceeded(error: RateLimitExceeded) -> Response:
-        limit = limiter.current_limit
-        seconds = max(1, limit.reset_at - int(time.time())) if limit else 1
-        message = f"At most {error.description}; wait {seconds} s."
-        return shaped(429, "rate_limited", message, {}, {"Retry-After": str(seconds)})
-
-    @app.after_request
-    def show(response: Response) -> Response:
+    def _counted(self, item: RateLimitItem, caller: tuple[str, ...]) -> tuple[bool, WindowStats]:
+        if self._away and time.monotonic() < self._back_at:
+            return _hit(self._own, item, caller)
         try:
-            response.headers.update(_shown(limiter))
-        except RedisError as exc:  # it went away after the request was counted
-            log.warning("limits_not_shown", error=str(exc))
-        return response
+            counted = _hit(self._shared, item, caller)
+        except RedisError as exc:
+            self._away = min(2 * self._away or 1.0, AWAY_AT_MOST)
+            self._back_at = time.monotonic() + self._away
+            log.warning("limits_counted_here", error=str(exc), seconds=self._away)
+            return _hit(self._own, item, caller)
+        self._away = 0.0
+        return counted
 
-    return limiter
+
+def init_limits(app: Flask, settings: Settings, exempt: Collection[str]) -> None:
+    """Counts every request, and registrations and logins once more by their network."""
+    limits = [
+        *_limits(settings.rate_limit, _caller),
+        *_limits(settings.login_rate_limit, network, "sign-in", SIGN_INS),
+        *_limits(settings.register_rate_limit, network, "register", REGISTRATIONS),
+    ]
+    storage = storage_from_string(
+        settings.redis_url,
+        key_prefix="lapwise:limit",
+        socket_timeout=REDIS_TIMEOUT,
+        socket_connect_timeout=REDIS_TIMEOUT,
+    )
+    app.extensions[LIMITS] = found = Limits(LeasedWindowRateLimiter(storage), limits, exempt)
+    app.before_request(found.check)
+    app.after_request(_show)
 
 
 def network() -> str:
@@ -106,16 +129,29 @@ def address() -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _shown(limiter: Limiter) -> dict[str, str]:
-    """Headers that tell the limit nearest to being reached."""
-    if not limiter.current_limits:
-        return {}
-    limit = min(limiter.current_limits, key=lambda limit: limit.remaining)
-    return {
-        "X-RateLimit-Limit": str(limit.limit.amount),
-        "X-RateLimit-Remaining": str(limit.remaining),
-        "X-RateLimit-Reset": str(limit.reset_at),
-    }
+def _limits(
+    text: str, caller: Callable[[], str], scope: str = "global", endpoints: Collection[str] = ()
+) -> list[Limit]:
+    return [Limit(item=item, caller=caller, scope=scope, endpoints=endpoints) for item in parse_many(text)]
+
+
+def _hit(counts: RateLimiter, item: RateLimitItem, caller: tuple[str, ...]) -> tuple[bool, WindowStats]:
+    return counts.hit(item, *caller), counts.get_window_stats(item, *caller)
+
+
+def _end(window: WindowStats) -> int:
+    """The second in which it is over."""
+    return int(window.reset_time) + 1
+
+
+def _show(response: Response) -> Response:
+    """Tells of the limit nearest to being reached."""
+    if "limit" in g:
+        item, left = g.limit
+        response.headers["X-RateLimit-Limit"] = str(item.amount)
+        response.headers["X-RateLimit-Remaining"] = str(left.remaining)
+        response.headers["X-RateLimit-Reset"] = str(_end(left))
+    return response
 
 
 def _caller() -> str:

@@ -7,10 +7,9 @@ from threading import Lock
 
 from limits import RateLimitItem
 from limits.storage import Storage, StorageTypes
-from limits.strategies import STRATEGIES, FixedWindowRateLimiter
+from limits.strategies import FixedWindowRateLimiter
 from limits.util import WindowStats
 
-STRATEGY = "leased-window"
 LEASES = 100  # a limit is taken in so many parts at least, so one below 100 is counted request by request
 MOST_WINDOWS = 50_000
 
@@ -78,6 +77,3 @@ class LeasedWindowRateLimiter(FixedWindowRateLimiter):
                 return False
             window.left += granted - cost
         return True
-
-
-STRATEGIES[STRATEGY] = LeasedWindowRateLimiter

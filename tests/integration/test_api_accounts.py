@@ -15,6 +15,7 @@ from pymongo.database import Database
 from redis import Redis
 
 from app import create_app
+from app.api.limits import LIMITS
 from app.domain import User, utc_now
 from app.mongo import Client
 from app.services.accounts import Accounts
@@ -285,9 +286,11 @@ def test_without_redis_drivers_are_known_all_the_same_and_limits_hold_in_each_pr
 def test_limits_are_counted_in_redis_again_when_it_is_back(settings: Settings, redis: "Redis") -> None:
     container: Any = SimpleNamespace(settings=settings, accounts=None, platform=None, live=None)
     app = create_app(container=container)
-    [limiter] = app.extensions["limiter"]
-    limiter._storage_dead = True  # as it sets it itself when Redis does not answer
-    limiter._Limiter__last_check_backend = 0.0  # long ago
+    limits = app.extensions[LIMITS]
+    limits._away, limits._back_at = 32.0, time.monotonic() + 60  # as it sets them when Redis does not answer
+    app.test_client().get("/auth/me")
+    assert not [*redis.scan_iter("lapwise:limit:*")], "it is not asked meanwhile"
+    limits._back_at = 0.0
     app.test_client().get("/auth/me")
     assert [key for key in redis.scan_iter("lapwise:limit:*") if b"address" in bytes(key)]
-    assert not limiter._storage_dead
+    assert not limits._away

@@ -11,6 +11,7 @@ from flask_jwt_extended import create_access_token
 
 from app import create_app
 from app.api.context import CONTAINER
+from app.api.limits import LIMITS
 from app.settings import Settings
 
 USER_ID = "6655f0c2a4b1c2d3e4f50617"
@@ -63,9 +64,9 @@ def services(bare_api: Flask, api_settings: Settings) -> SimpleNamespace:
 @pytest.fixture
 def api(bare_api: Flask, services: SimpleNamespace) -> Flask:
     """The application with services of this test's own and no call counted yet."""
-    for limiter in bare_api.extensions["limiter"]:
-        limiter.reset()
-        limiter.limiter._windows.clear()  # what it knows of the storage
+    counts = bare_api.extensions[LIMITS]._shared
+    counts.storage.reset()
+    counts._windows.clear()  # what it knows of the storage
     return bare_api
 
 
