@@ -8,6 +8,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -95,16 +96,21 @@ def without_credentials(text: str) -> str:
 
 
 def _hidden(name: str, value: Any) -> Any:
-    if any(part in name.lower() for part in SECRET):
+    if _is_secret(name):
         return HIDDEN
     if isinstance(value, str):
         shown = _EMAIL.sub(HIDDEN, without_credentials(value)) if "@" in value else value
-        return _BEARER.sub(HIDDEN, shown)
+        return _BEARER.sub(HIDDEN, shown) if "eyJ" in shown or "whsec_" in shown else shown
     if isinstance(value, dict):
         return {key: _hidden(str(key), item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_hidden("", item) for item in value]
     return value
+
+
+@lru_cache(maxsize=1_000)
+def _is_secret(name: str) -> bool:
+    return any(part in name.lower() for part in SECRET)
 
 
 _console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 from tempfile import NamedTemporaryFile
 from typing import IO, Any, NoReturn
 
@@ -61,7 +62,7 @@ class Parser(FlaskParser):
 
     def load_json(self, req: flask.Request, schema: Schema) -> Any:
         """The body; an absent one counts as `{}`, so that an endpoint may need none."""
-        if not any(isinstance(field, fields.Raw) for field in schema.fields.values()):  # no rows
+        if not _takes_rows(type(schema)):
             req.max_content_length = min(req.max_content_length or SMALL_BODY, SMALL_BODY)
         raw = raw_body(req)
         if not raw:
@@ -125,6 +126,11 @@ def parsed_json(raw: bytes) -> Any:
     except (ValueError, RecursionError) as exc:
         raise BadRequest("The body is not valid JSON.") from exc
     return value
+
+
+@cache
+def _takes_rows(schema: type[Schema]) -> bool:
+    return any(isinstance(field, fields.Raw) for field in schema().fields.values())
 
 
 def _refuse(name: str) -> NoReturn:

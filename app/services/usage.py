@@ -1,5 +1,6 @@
 """Counts predictions without slowing them: written down at once, added up in the database by a thread."""
 
+import time
 from collections.abc import Callable
 from threading import Event, Thread
 
@@ -7,7 +8,7 @@ import structlog
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from app.domain import ModelType, utc_now
+from app.domain import ModelType
 from app.errors import Unavailable
 from app.mongo import Client, in_transaction
 from app.stores.accounts import Users
@@ -31,7 +32,7 @@ class Usage:
 
     def count(self, user_id: str, model_type: ModelType, rows: int, seconds: float) -> None:
         """Notes that a driver was answered; never fails, for the answer matters more."""
-        record = Predicted(user_id=user_id, model_type=model_type, rows=rows, seconds=seconds, at=utc_now())
+        record = Predicted(user_id=user_id, model_type=model_type, rows=rows, seconds=seconds, at=time.time())
         if self._listener:
             self._listener(record)
         try:

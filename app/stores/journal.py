@@ -8,10 +8,10 @@ import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Lock
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -22,15 +22,19 @@ SUFFIX = ".jsonl"
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Predicted:
-    """One answered request for predictions; `seconds` is what it took."""
+class Predicted(NamedTuple):
+    """One answered request for predictions; `seconds` is what it took, `at` when, in seconds of the epoch."""
 
     user_id: str
     model_type: ModelType
     rows: int
     seconds: float
-    at: datetime
+    at: float
+
+    @property
+    def day(self) -> date:
+        """By UTC."""
+        return datetime.fromtimestamp(self.at, UTC).date()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +61,8 @@ class Journal:
         OSError
             The disk is full or not writable.
         """
-        fields = [record.user_id, record.model_type, record.rows, record.seconds, record.at.timestamp()]
-        line = json.dumps(fields).encode() + b"\n"
+        user_id, model_type, rows, seconds, at = record
+        line = f'["{user_id}","{model_type}",{rows},{seconds},{at}]\n'.encode()
         with self._lock:
             if self._file is None:
                 self._file = self._new_file()
@@ -106,10 +110,4 @@ def _records(lines: BinaryIO) -> Iterator[Predicted]:
         except ValueError:  # the disk was full in the midst of a line
             log.warning("usage_record_torn", length=len(line))
             continue
-        yield Predicted(
-            user_id=user_id,
-            model_type=ModelType(model_type),
-            rows=rows,
-            seconds=seconds,
-            at=datetime.fromtimestamp(at, UTC),
-        )
+        yield Predicted(user_id=user_id, model_type=ModelType(model_type), rows=rows, seconds=seconds, at=at)

@@ -25,14 +25,10 @@ class Tally:
     buckets: Counter[int] = field(default_factory=Counter)
 
     def add(self, record: Predicted) -> None:
-        self.merge(
-            Tally(
-                requests=1,
-                rows=record.rows,
-                seconds=record.seconds,
-                buckets=Counter((bucket_of(record.seconds),)),
-            )
-        )
+        self.requests += 1
+        self.rows += record.rows
+        self.seconds += record.seconds
+        self.buckets[bucket_of(record.seconds)] += 1
 
     def merge(self, other: "Tally") -> None:
         self.requests += other.requests
@@ -71,7 +67,7 @@ class UsageStore:
         """Adds a batch of predictions to the counts."""
         tallies: dict[tuple[str, date, ModelType], Tally] = {}
         for record in records:
-            key = (record.user_id, record.at.date(), record.model_type)
+            key = (record.user_id, record.day, record.model_type)
             tallies.setdefault(key, Tally()).add(record)
         self._batches.insert_one({"_id": batch_id, "createdAt": utc_now()}, session=tx)
         if tallies:

@@ -4,6 +4,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def test_predictions_are_counted_by_day_and_type_with_rows_and_latency(
     driver: Driver, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for at, rows, seconds in ((FIRST, 1, 0.002), (FIRST, 30, 0.004), (LAST, 5, 0.1)):
-        monkeypatch.setattr(usage_service, "utc_now", lambda: at)  # noqa: B023  # called at once
+        monkeypatch.setattr(usage_service, "time", SimpleNamespace(time=at.timestamp))
         container.usage.count(driver.id, ModelType.LAP_TIME_PREDICTION, rows, seconds)
     report = driver.get("/analytics/usage?from=2026-02-01&to=2026-02-04")
     days = [(day["date"], day["predictions"].get(LAP_TIME)) for day in report["days"]]

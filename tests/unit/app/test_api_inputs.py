@@ -555,7 +555,11 @@ def test_predictions_are_counted_for_prometheus_by_type() -> None:
     for rows in (1, 30):
         metrics.predicted(
             Predicted(
-                user_id=USER_ID, model_type=ModelType.SECTOR_ANALYSIS, rows=rows, seconds=0.002, at=NOON
+                user_id=USER_ID,
+                model_type=ModelType.SECTOR_ANALYSIS,
+                rows=rows,
+                seconds=0.002,
+                at=NOON.timestamp(),
             )
         )
     figures = metrics.text().decode()

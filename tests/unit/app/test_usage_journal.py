@@ -17,17 +17,16 @@ from app.histogram import bucket_of, percentile
 from app.services.usage import Usage
 from app.stores.journal import Batch, Journal, Predicted
 
-NOON = datetime(2026, 2, 11, 12, tzinfo=UTC)
+NOON = datetime(2026, 2, 11, 12, tzinfo=UTC).timestamp()
 WRITER = """
 import sys, time
-from datetime import UTC, datetime
 from pathlib import Path
 from app.domain import ModelType
 from app.stores.journal import Journal, Predicted
 journal = Journal(Path(sys.argv[1]))
 for rows in range(3):
     journal.append(Predicted(user_id="child", model_type=ModelType.SECTOR_ANALYSIS, rows=rows, seconds=0.1,
-                             at=datetime.now(UTC)))
+                             at=time.time()))
 print("written", flush=True)
 time.sleep(60)
 """
