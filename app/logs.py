@@ -4,17 +4,22 @@ In production a line is JSON; in a terminal it is made for eyes. No line holds a
 begin another line.
 """
 
+import atexit
 import logging
 import re
 import sys
+import time
+from collections import deque
 from collections.abc import MutableMapping
 from functools import lru_cache
-from typing import Any
+from threading import Event, Lock, Thread
+from typing import Any, Self, TextIO
 
 import structlog
 from structlog.contextvars import get_contextvars
 from structlog.types import Processor
 
+GATHERING_SECONDS, MOST_LINES = 0.1, 10_000
 SECRET = ("authorization", "password", "secret", "token")  # parts of names whose values are never written
 HIDDEN = "[hidden]"
 _CREDENTIALS = re.compile(r"(://)[^\s/@]+@")
@@ -23,13 +28,15 @@ _BEARER = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+|\bwhsec_[\w-]+")
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))} | {0x2028: "\\u2028"}
 
 
-def configure(level: str = "INFO", form: str = "") -> None:
+def configure(level: str = "INFO", form: str = "", *, gathered: bool = False) -> None:
     """Sends structlog and the standard library's logging to stderr; safe to repeat.
 
     Parameters
     ----------
     form
         json, text or nothing, which means text in a terminal and JSON elsewhere.
+    gathered
+        Whether lines wait for a moment to be written together, as `Gathered` has it.
     """
     is_text = form == "text" or (not form and sys.stderr.isatty())
     renderer: Processor = _for_eyes if is_text else structlog.processors.JSONRenderer(default=str)
@@ -43,7 +50,7 @@ def configure(level: str = "INFO", form: str = "") -> None:
     structlog.configure(  # not by way of logging, which doubles the cost of the line of each request
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=Gathered(sys.stderr) if gathered else structlog.WriteLoggerFactory(file=sys.stderr),
     )
     handler = Handler()
     handler.setFormatter(
@@ -130,6 +137,55 @@ def _escaped(value: Any) -> Any:
 def _indented(text: str) -> str:
     """A traceback, none of whose lines can be taken for a record."""
     return "\n".join(f"    {line.translate(_CONTROLS)}" for line in text.split("\n"))
+
+
+class Gathered:
+    """Lines that wait a tenth of a second to be written together; a warning, or worse, is written at once.
+
+    Each writing wakes whoever reads, and lets another thread have the interpreter: done for every request, it
+    takes longer than making the line. A process that is killed takes the lines of that moment with it.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._lines: deque[str] = deque()
+        self._writing = Lock()
+        self._is_there_any = Event()
+        Thread(target=self._keep_writing, name="logs", daemon=True).start()
+        atexit.register(self.write)
+
+    def __call__(self, *_: Any) -> Self:
+        """Itself: all of structlog's loggers are this one."""
+        return self
+
+    def info(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) > MOST_LINES:  # whoever reads cannot keep up: nor may we
+            self.write()
+        elif not self._is_there_any.is_set():
+            self._is_there_any.set()
+
+    debug = info
+
+    def warning(self, line: str) -> None:
+        self._lines.append(line)
+        self.write()
+
+    error = critical = exception = warning
+
+    def write(self) -> None:
+        """Writes what waits."""
+        with self._writing:
+            lines = [self._lines.popleft() for _ in range(len(self._lines))]
+            if lines:
+                self._file.write("\n".join([*lines, ""]))
+                self._file.flush()
+
+    def _keep_writing(self) -> None:
+        while self._is_there_any.wait():
+            time.sleep(GATHERING_SECONDS)
+            self._is_there_any.clear()
+            self.write()
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
+from flask import Flask, Response
 from flask.json.provider import DefaultJSONProvider
 from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -46,8 +46,20 @@ CORS_ALLOWED = ["Authorization", "Content-Type", "Idempotency-Key"]
 CORS_EXPOSED = ["Location", "Retry-After", "X-Request-Id", "X-RateLimit-Limit", "X-RateLimit-Remaining"]
 
 
+class Json(DefaultJSONProvider):
+    """Writes JSON as Flask does outside its debugger, without asking at each answer how."""
+
+    sort_keys = False
+
+    def response(self, *args: Any, **kwargs: Any) -> Response:
+        text = self.dumps(self._prepare_response_obj(args, kwargs), separators=(",", ":")) + "\n"
+        return Response(text, content_type="application/json")
+
+
 class Application(Flask):
     """Flask that does not ask of every function, at each call, whether it is a coroutine: none of ours is."""
+
+    json_provider_class = Json
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         return func
@@ -66,7 +78,7 @@ def create_app(settings: Settings | None = None, container: "Container | None" =
         from app.container import build_container  # here, for it loads all of the learning core
 
         settings = settings or Settings.from_environment()
-        logs.configure(settings.log_level, settings.log_format)
+        logs.configure(settings.log_level, settings.log_format, gathered=True)
         container = build_container(settings)
     app = _bare_app(container.settings)
     app.extensions[CONTAINER] = container
@@ -93,7 +105,6 @@ def _bare_app(settings: Settings) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False  # a track's name may hold anything
-    cast(DefaultJSONProvider, app.json).sort_keys = False
     if proxies := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]
     if origins := settings.origins:

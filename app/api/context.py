@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from flask import current_app, g
+from flask import Request, current_app, g, request
 
 if TYPE_CHECKING:
     from app.container import Container
@@ -13,6 +13,11 @@ CONTAINER = "lapwise"
 
 def services() -> "Container":
     return cast("Container", current_app.extensions[CONTAINER])
+
+
+def present() -> Request:
+    """The present request itself, for whoever looks at it more than once: `flask.request` is a proxy."""
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
 
 
 def claims() -> Mapping[str, Any]:

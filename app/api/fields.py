@@ -287,5 +287,6 @@ def _wrong_in(row: Any, *, mappings: bool) -> dict[str, list[str]] | list[str]:
     return {
         name: ["Not a number, a text, or a list of these."]
         for name, value in row.items()
-        if not is_plain(value, depth=2 if mappings else 1) or (isinstance(value, dict) and not mappings)
+        if not (type(value) is float and math.isfinite(value))  # most are
+        and (not is_plain(value, depth=2 if mappings else 1) or (isinstance(value, dict) and not mappings))
     }

@@ -13,6 +13,7 @@ from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from limits.util import WindowStats
 from redis.exceptions import RedisError
 
+from app.api.context import present
 from app.api.tokens import access_claims
 from app.errors import RateLimited
 from app.settings import Settings
@@ -65,8 +66,11 @@ class Limits:
         ------
         RateLimited
         """
-        endpoint = request.endpoint
-        if endpoint is None or endpoint.endswith(".static") or request.blueprint in self._exempt:
+        endpoint = present().endpoint
+        if endpoint is None:
+            return
+        blueprint, _, view = endpoint.rpartition(".")
+        if view == "static" or blueprint in self._exempt:
             return
         for limit in self._limits:
             if not limit.endpoints or endpoint in limit.endpoints:

@@ -4,20 +4,24 @@ import os
 import random
 import re
 import time
-from collections.abc import Iterator
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Request, Response, g
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
+from app.api.context import present
 from app.errors import Unavailable
 from app.services.platform import Platform
 from app.stores.journal import Predicted
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HEADERS = {
@@ -77,10 +81,10 @@ class Metrics:
             buckets=LIVE_BUCKETS,
         )
 
-    def count(self, status: int, seconds: float) -> None:
-        """Counts the present request; one without a route counts under no name, for names are endless."""
-        rule = request.url_rule.rule if request.url_rule else ""
-        method = request.method if rule else ""
+    def count(self, asked: Request, status: int, seconds: float) -> None:
+        """Counts a request; one without a route counts under no name, for names are endless."""
+        rule = asked.url_rule.rule if asked.url_rule else ""
+        method = asked.method if rule else ""
         self._child(self._requests, method, rule, str(status)).inc()
         self._child(self._seconds, method, rule).observe(seconds)
 
@@ -131,25 +135,41 @@ class _Counts(Collector):
 def init_observe(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def begin() -> None:
-        g.started = time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        given = present().environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
+        g.begun = time.perf_counter(), request_id
         clear_contextvars()
-        bind_contextvars(request_id=g.request_id)
+        bind_contextvars(request_id=request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
-        seconds = time.perf_counter() - g.started
-        response.headers["X-Request-Id"] = g.request_id
-        own = {name for name, _ in response.headers}  # a page may need a policy of its own
-        safe = HEADERS | OVER_TLS if request.is_secure else HEADERS
-        response.headers.extend([pair for pair in safe.items() if pair[0] not in own])
-        metrics.count(response.status_code, seconds)
+        (started, request_id), asked = g.begun, present()
+        seconds = time.perf_counter() - started
+        response.headers["X-Request-Id"] = request_id
+        metrics.count(asked, response.status_code, seconds)
         log.info(
             "request",
-            method=request.method,
-            path=request.path,
+            method=asked.method,
+            path=asked.path,
             status=response.status_code,
             seconds=round(seconds, 4),
         )
         return response
+
+    app.wsgi_app = _Safe(app.wsgi_app)  # type: ignore[method-assign]
+
+
+class _Safe:
+    """Adds the headers that browsers heed to each answer that has none of its own by that name."""
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Any:
+            own = {name for name, _ in headers}  # a page may need a policy of its own
+            safe = HEADERS | OVER_TLS if environ["wsgi.url_scheme"] == "https" else HEADERS
+            more = [pair for pair in safe.items() if pair[0] not in own]
+            return start_response(status, headers + more, *exc_info)
+
+        return self._app(environ, start)

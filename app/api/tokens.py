@@ -6,7 +6,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Any, Literal, cast
 
-from flask import Flask, current_app, g, request
+from flask import Flask, current_app, g
 from flask_jwt_extended import (
     JWTManager,
     create_access_token,
@@ -17,7 +17,7 @@ from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt import DecodeError, PyJWTError
 from structlog.contextvars import bind_contextvars
 
-from app.api.context import services
+from app.api.context import present, services
 from app.api.errors import error_answer
 from app.errors import TokenExpired, TokenInvalid, TokenRevoked, Unauthorized
 from app.services.accounts import Grant
@@ -27,6 +27,7 @@ Claims = Mapping[str, Any]
 Shown = Literal["access", "refresh", "either"]
 GENUINE = "lapwise-genuine-tokens"
 MOST_GENUINE = 5_000
+_UNSEEN = object()
 
 
 class Genuine:
@@ -85,9 +86,10 @@ def init_tokens(app: Flask, settings: Settings) -> None:
 
 def access_claims() -> Claims | None:
     """Of the genuine access token that the request shows, revoked or not; None where it shows none."""
-    if "access_claims" not in g:
-        g.access_claims = _found()
-    return cast(Claims | None, g.access_claims)
+    claims = g.get("access_claims", _UNSEEN)
+    if claims is _UNSEEN:
+        claims = g.access_claims = _found()
+    return cast(Claims | None, claims)
 
 
 def require(shown: Shown) -> None:
@@ -138,7 +140,7 @@ def _key(keys: Mapping[str, str], kid: str) -> str:
 
 
 def _found() -> Claims | None:
-    header = request.headers.get("Authorization", "")
+    header = present().environ.get("HTTP_AUTHORIZATION", "")
     genuine: Genuine = current_app.extensions[GENUINE]
     if claims := genuine.get(header):
         return claims
