@@ -1,9 +1,9 @@
 """A blueprint whose one decorator says all about an operation: route, caller, inputs, answer, errors."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import wraps
 from http import HTTPStatus
-from typing import Any, ClassVar, Literal, TypeVar, cast
+from typing import Any, ClassVar, Literal, TypeVar
 
 import flask_smorest
 from flask import Response
@@ -11,6 +11,7 @@ from marshmallow import Schema, fields
 from marshmallow.validate import Regexp
 from werkzeug.exceptions import HTTPException
 
+from app.api.context import present
 from app.api.errors import ErrorSchema, error_answer
 from app.api.fields import CamelSchema
 from app.api.requests import Parser
@@ -18,6 +19,7 @@ from app.api.tokens import Shown, require
 
 V = TypeVar("V", bound=Callable[..., Any])
 _BINARY = {"type": "string", "format": "binary"}
+LOCATIONS = ("query", "json", "multipart", "headers")  # in the order in which views take what they hold
 _FILES = {"application/json": {"type": "object"}}
 _BODIES = {"json": "application/json", "multipart": "multipart/form-data"}
 
@@ -80,35 +82,44 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
         """
 
         def decorate(view: V) -> V:
-            wrapped = self.response(status, answer, content_type=content_type)(view)
+            wrapped = answered = self.response(status, answer, content_type=content_type)(view)
             if files:
                 content = {kind: {"schema": _FILES.get(kind, _BINARY)} for kind in files}
                 wrapped = self.doc(responses={status: {"content": content}})(wrapped)
             refusals = sorted(_errors(rules[0], inputs, shows) | set(errors))
             wrapped = self.doc(responses={code: HTTPStatus(code).name for code in refusals})(wrapped)
-            for location in ("headers", "multipart", "json", "query"):  # the last is the view's first
-                if location in inputs:
-                    schema = inputs[location]()  # one for all requests: it takes longer to make than to load
-                    needed = any(field.required for field in schema.fields.values())
-                    wrapped = self.arguments(schema, location=location, required=needed)(wrapped)
+            # one of each for all requests: it takes longer to make than to load
+            schemas = {location: inputs[location]() for location in LOCATIONS if location in inputs}
+            for location, schema in reversed(schemas.items()):
+                needed = any(field.required for field in schema.fields.values())
+                wrapped = self.arguments(schema, location=location, required=needed)(wrapped)
             if shows == "nothing":
                 wrapped = self.doc(security=[])(wrapped)
-            else:
-                wrapped = _guarded(wrapped, shows)
+            served = self._served(answered, schemas, shows)
+            served._apidoc = wrapped._apidoc
             for rule in rules:
-                self.add_url_rule(rule, view_func=wrapped, methods=[method])
+                self.add_url_rule(rule, view_func=served, methods=[method])
             return view
 
         return decorate
 
+    def _served(
+        self, view: Callable[..., Any], schemas: Mapping[str, Schema], shows: Shown | Literal["nothing"]
+    ) -> Any:
+        """What is called for a request: as the decorators have it that document it, in one step."""
 
-def _guarded(view: V, shown: Shown) -> V:
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        require(shown)
-        return view(*args, **kwargs)
+        @wraps(view)
+        def served(*args: Any, **kwargs: Any) -> Any:
+            if shows != "nothing":
+                require(shows)
+            asked = present()
+            loaded = [
+                self.ARGUMENTS_PARSER.parse(schema, asked, location=location)
+                for location, schema in schemas.items()
+            ]
+            return view(*loaded, *args, **kwargs)
 
-    return cast(V, guarded)
+        return served
 
 
 def _errors(rule: str, inputs: dict[str, type[Schema]], shows: str) -> set[int]:

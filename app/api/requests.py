@@ -3,15 +3,20 @@
 import json
 import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from tempfile import NamedTemporaryFile
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import flask
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, missing
 from webargs.flaskparser import FlaskParser
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import (
+    BadRequest,
+    ClientDisconnected,
+    RequestEntityTooLarge,
+    UnsupportedMediaType,
+)
 from werkzeug.formparser import FormDataParser
 
 from app.api.context import services
@@ -46,6 +51,29 @@ class Request(flask.Request):
         except ValueError as exc:
             raise BadRequest("The multipart body cannot be read.") from exc
 
+    @cached_property
+    def raw(self) -> bytes:
+        """The body as it came; read without werkzeug's stream where its length is announced.
+
+        Raises
+        ------
+        RequestEntityTooLarge
+        ClientDisconnected
+            There was less of it.
+        """
+        length, most = self.content_length, self.max_content_length
+        if length is None:
+            raw = self.get_data()
+            if len(raw) == most:
+                raise RequestEntityTooLarge  # it is cut off at the limit in silence
+            return raw
+        if most is not None and length > most:
+            raise RequestEntityTooLarge
+        raw = self.environ["wsgi.input"].read(length)
+        if len(raw) < length:
+            raise ClientDisconnected
+        return bytes(raw)
+
     def close(self) -> None:
         """Removes the files, also those of a body that broke off."""
         for part in self._parts:
@@ -64,7 +92,7 @@ class Parser(FlaskParser):
         """The body; an absent one counts as `{}`, so that an endpoint may need none."""
         if not _takes_rows(type(schema)):
             req.max_content_length = min(req.max_content_length or SMALL_BODY, SMALL_BODY)
-        raw = raw_body(req)
+        raw = cast(Request, req).raw
         if not raw:
             return missing
         if not req.is_json:
@@ -91,19 +119,6 @@ class Parser(FlaskParser):
     ) -> NoReturn:
         error.messages = next(iter(error.messages_dict.values()))  # webargs keeps them by location
         raise error
-
-
-def raw_body(req: flask.Request) -> bytes:
-    """The body as it came; kept, so that it can be asked for again.
-
-    Raises
-    ------
-    RequestEntityTooLarge
-    """
-    raw = req.get_data()
-    if req.content_length is None and len(raw) == req.max_content_length:
-        raise RequestEntityTooLarge  # a body of no announced length is cut off at the limit in silence
-    return raw
 
 
 def parsed_json(raw: bytes) -> Any:
