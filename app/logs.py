@@ -17,9 +17,9 @@ from typing import Any, Self, TextIO
 
 import structlog
 from structlog.contextvars import get_contextvars
-from structlog.types import Processor
+from structlog.types import EventDict, Processor
 
-GATHERING_SECONDS, MOST_LINES = 0.1, 10_000
+GATHERING_SECONDS, MOST_EVENTS = 0.1, 10_000
 SECRET = ("authorization", "password", "secret", "token")  # parts of names whose values are never written
 HIDDEN = "[hidden]"
 _CREDENTIALS = re.compile(r"(://)[^\s/@]+@")
@@ -45,12 +45,13 @@ def configure(level: str = "INFO", form: str = "", *, gathered: bool = False) ->
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        redact,
     ]
     structlog.configure(  # not by way of logging, which doubles the cost of the line of each request
-        processors=[*shared, renderer],
+        processors=[*shared, _as_it_is] if gathered else [*shared, redact, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=Gathered(sys.stderr) if gathered else structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=Gathered(sys.stderr, renderer)
+        if gathered
+        else structlog.WriteLoggerFactory(file=sys.stderr),
     )
     handler = Handler()
     handler.setFormatter(
@@ -59,6 +60,7 @@ def configure(level: str = "INFO", form: str = "", *, gathered: bool = False) ->
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.ExtraAdder(),
                 *shared,
+                redact,
             ],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
@@ -140,15 +142,21 @@ def _indented(text: str) -> str:
 
 
 class Gathered:
-    """Lines that wait a tenth of a second to be written together; a warning, or worse, is written at once.
+    """Events that wait a tenth of a second to become lines together; a warning, or worse, does so at once.
 
     Each writing wakes whoever reads, and lets another thread have the interpreter: done for every request, it
-    takes longer than making the line. A process that is killed takes the lines of that moment with it.
+    takes longer than making the line. A process that is killed takes the events of that moment with it.
+
+    Parameters
+    ----------
+    render
+        Makes a line of an event whose secrets are hidden.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, render: Processor) -> None:
         self._file = file
-        self._lines: deque[str] = deque()
+        self._render = render
+        self._events: deque[EventDict] = deque()
         self._writing = Lock()
         self._is_there_any = Event()
         Thread(target=self._keep_writing, name="logs", daemon=True).start()
@@ -158,17 +166,17 @@ class Gathered:
         """Itself: all of structlog's loggers are this one."""
         return self
 
-    def info(self, line: str) -> None:
-        self._lines.append(line)
-        if len(self._lines) > MOST_LINES:  # whoever reads cannot keep up: nor may we
+    def info(self, event: EventDict) -> None:
+        self._events.append(event)
+        if len(self._events) > MOST_EVENTS:  # whoever reads cannot keep up: nor may we
             self.write()
         elif not self._is_there_any.is_set():
             self._is_there_any.set()
 
     debug = info
 
-    def warning(self, line: str) -> None:
-        self._lines.append(line)
+    def warning(self, event: EventDict) -> None:
+        self._events.append(event)
         self.write()
 
     error = critical = exception = warning
@@ -176,16 +184,28 @@ class Gathered:
     def write(self) -> None:
         """Writes what waits."""
         with self._writing:
-            lines = [self._lines.popleft() for _ in range(len(self._lines))]
-            if lines:
-                self._file.write("\n".join([*lines, ""]))
+            events = [self._events.popleft() for _ in range(len(self._events))]
+            if events:
+                self._file.write("\n".join([*map(self._line, events), ""]))
                 self._file.flush()
+
+    def _line(self, event: EventDict) -> str:
+        try:
+            return str(self._render(None, "", redact(None, "", dict(event))))
+        except (TypeError, ValueError) as exc:  # it is no JSON, whoever asked for it is gone
+            told = {"event": "line_not_made", "of": event["event"], "level": "error", "error": repr(exc)}
+            return str(self._render(None, "", told))
 
     def _keep_writing(self) -> None:
         while self._is_there_any.wait():
             time.sleep(GATHERING_SECONDS)
             self._is_there_any.clear()
             self.write()
+
+
+def _as_it_is(_logger: Any, _method: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:
+    """The event as the one argument of whatever writes it."""
+    return (event,), {}
 
 
 class Handler(logging.StreamHandler):  # type: ignore[type-arg]  # generic in the stubs only

@@ -33,8 +33,6 @@ class Usage:
     def count(self, user_id: str, model_type: ModelType, rows: int, seconds: float) -> None:
         """Notes that a driver was answered; never fails, for the answer matters more."""
         record = Predicted(user_id=user_id, model_type=model_type, rows=rows, seconds=seconds, at=time.time())
-        if self._listener:
-            self._listener(record)
         try:
             self._journal.append(record)
         except OSError as exc:
@@ -58,20 +56,23 @@ class Usage:
         self._journal.close()
 
     def start(self, listener: Callable[[Predicted], None]) -> Thread:
-        """Has a thread flush every second until `close`, and the listener told of each prediction."""
+        """Has a thread flush every second until `close`, and the listener told of each prediction counted."""
         self._listener = listener
         thread = Thread(target=self._keep_flushing, name="usage", daemon=True)
         thread.start()
         return thread
 
     def _add(self, batch: Batch) -> None:
-        def write(tx: ClientSession) -> None:
+        def write(tx: ClientSession) -> bool:
             if self._store.has_counted(batch.id, tx=tx):
-                return  # by a process that died before it could remove the file
+                return False  # by a process that died before it could remove the file
             there = self._users.hold_all({record.user_id for record in batch.records}, tx=tx)
             self._store.count(batch.id, (one for one in batch.records if one.user_id in there), tx=tx)
+            return True
 
-        in_transaction(self._client, write)
+        if in_transaction(self._client, write) and self._listener:
+            for record in batch.records:
+                self._listener(record)
 
     def _keep_flushing(self) -> None:
         while not self._stopped.wait(FLUSH_SECONDS):

@@ -2,6 +2,9 @@
 
 import json
 import logging
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +12,14 @@ import structlog
 from flask.testing import FlaskClient
 
 from app import logs
+
+LAST_WORD = """
+import structlog
+from app import logs
+logs.configure(gathered=True)
+structlog.get_logger().info("end", of={(1, 2): 3})
+structlog.get_logger().info("end")
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -104,3 +115,34 @@ def test_what_a_caller_sends_makes_no_line_and_no_colour_of_its_own(
     assert written.isascii()
     assert "\x1b" not in written
     assert "secret" not in written
+
+
+def test_gathered_lines_come_together_and_no_later_than_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", gathered=True)
+    log = structlog.get_logger()
+    log.info("first", token="eyJ")  # what is to be hidden
+    log.debug("too quiet")
+    assert capsys.readouterr().err == "", "it waits for others"
+    log.warning("second", exc_info=ValueError("the cause"))
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["event"], first["token"], first["level"]) == ("first", "[hidden]", "info")
+    assert "ValueError: the cause" in second["exception"]
+
+
+def test_gathered_lines_are_written_by_themselves_soon(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "GATHERING_SECONDS", 0.01)
+    logs.configure("INFO", gathered=True)
+    for number in range(3):
+        structlog.get_logger().info("request", number=number)
+    written = ""
+    deadline = time.monotonic() + 5
+    while written.count("\n") < 3 and time.monotonic() < deadline:
+        written += capsys.readouterr().err
+    assert [json.loads(line)["number"] for line in written.splitlines()] == [0, 1, 2]
+
+
+def test_gathered_lines_are_written_when_the_process_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", LAST_WORD], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["event"] for line in ended.stderr.splitlines()] == ["line_not_made", "end"]
