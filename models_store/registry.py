@@ -116,6 +116,13 @@ class ModelRegistry:
             found = [from_document(Version, document) for document in self._versions.find(of_lineage(key))]
         return tuple(sorted(found, key=lambda version: number_of(version.model_version)))
 
+    def find_before(self, version: Version) -> Version | None:
+        """The version of the same lineage that was made last before one."""
+        earlier = of_lineage(key_of(version)) | {"createdAt": {"$lt": version.created_at}}
+        with errors_translated():
+            found = self._versions.find_one(earlier, sort=[("createdAt", -1), ("_id", -1)])
+        return from_document(Version, found) if found else None
+
     def find_active(self, key: LineageKey, *, tx: ClientSession | None = None) -> Version | None:
         # read at one moment, else a scan in the midst of an activation may miss the old and the new one
         with errors_translated(tx):

@@ -253,6 +253,19 @@ def test_history_follows_the_numbers_not_their_letters(add: Add, registry: Model
     assert [found.model_version for found in registry.history(KEY)] == ["1.0.9", "1.0.10", "2.0.0", "10.0.0"]
 
 
+def test_the_version_made_before_one_is_of_its_lineage_and_the_last_that_is_older(
+    chain: list[Version], add: Add, registry: ModelRegistry
+) -> None:
+    other = replace(KEY, model_type=ModelType.SECTOR_ANALYSIS)
+    add(version(key=other, created_at=BEGINNING + timedelta(hours=1, minutes=30)))
+    anew = add(version("2.0.0", created_at=BEGINNING + timedelta(hours=3)))
+    assert [found and found.id for found in map(registry.find_before, (anew, chain[2], chain[0]))] == [
+        chain[2].id,
+        chain[1].id,
+        None,
+    ]
+
+
 def test_renaming_changes_only_what_is_given(chain: list[Version], registry: ModelRegistry) -> None:
     registry.rename(DRIVER, chain[0].id, model_name="Race pace")
     renamed = registry.rename(DRIVER, chain[0].id, description="dry laps")
