@@ -235,6 +235,25 @@ def test_versions_come_newest_first_in_pages(chain: list[Version], registry: Mod
     assert rest.next_cursor is None
 
 
+def test_in_lists_versions_come_without_the_laps_predicted_and_else_whole(
+    add: Add, registry: ModelRegistry
+) -> None:
+    brief = {"mae": 0.2, "drifts": [], "sessions": {"s1": {"mae": 0.1}, "s2": {"mae": 0.3}}}
+    whole = brief | {"sessions": {"s1": {"mae": 0.1, "predictions": {"lap": [1]}}, "s2": {"mae": 0.3}}}
+    told = [None, {"mae": 0.2}, whole]
+    made = [add(version(f"1.0.{index}", validation_results=one)) for index, one in enumerate(told)]
+    history = registry.history(KEY)
+    assert [one.validation_results for one in history] == [None, {"mae": 0.2}, brief]
+    newest = registry.get_version(DRIVER, made[2].id)
+    assert newest.validation_results == whole
+    assert history[2] == replace(newest, validation_results=brief)
+    assert {one.id: one for one in registry.versions(DRIVER, "monza", limit=3).items} == {
+        one.id: one for one in history
+    }
+    assert registry.active_versions(DRIVER) == (history[2],)
+    assert registry.find_all({made[2].id: DRIVER}) == {made[2].id: history[2]}
+
+
 def test_versions_are_chosen_by_type_and_activity(
     chain: list[Version], add: Add, registry: ModelRegistry
 ) -> None:
