@@ -192,6 +192,7 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
         training=training,
         admission=admission,
         limits=Limits(decoded_bytes=settings.max_decoded_bytes),
+        changes=changes,
     )
     lessons = Lessons(session_store, job_store, status, alarm=alarm, is_leaving=is_leaving)
     shares, usage_store = ShareStore(database), UsageStore(database)

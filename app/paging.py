@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -25,15 +25,13 @@ def page_of(
     limit: int,
     cursor: str | None,
     by: str = "createdAt",
-    without: Sequence[str] = (),
+    projection: Mapping[str, Any] | None = None,
 ) -> Page[V]:
     """At most `limit` values, newest first by the time `by`; `cursor` comes from the page before."""
     conditions = [dict(query)] + ([_after(by, cursor)] if cursor else [])
     with errors_translated():
         found = list(
-            collection.find({"$and": conditions}, dict.fromkeys(without, 0) or None)
-            .sort([(by, -1), ("_id", -1)])
-            .limit(limit + 1)
+            collection.find({"$and": conditions}, projection).sort([(by, -1), ("_id", -1)]).limit(limit + 1)
         )
     items = tuple(from_document(kind, document) for document in found[:limit])
     return Page(items=items, next_cursor=_cursor(found[limit - 1], by) if len(found) > limit else None)

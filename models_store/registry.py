@@ -21,6 +21,7 @@ from app.mongo import (
 )
 from app.paging import page_of
 from models_store.activations import ActivationCause, Activations, Why
+from models_store.listed import IN_LISTS
 
 OnActivation = Callable[[Version, Why, ClientSession], None]
 OnRemoval = Callable[[Version, ClientSession], None]
@@ -29,6 +30,8 @@ OnChange = Callable[[str], None]
 
 class ModelRegistry:
     """Versions and lineages of all drivers; every read names the driver.
+
+    What answers several versions leaves out the `predictions` of their validation results.
 
     Each change of a lineage raises its revision in the same transaction, so that whoever decided on an older
     state cannot write.
@@ -92,18 +95,18 @@ class ModelRegistry:
             query["modelType"] = model_type.value
         if active_only:
             query["isActive"] = True
-        return page_of(self._versions, Version, query, limit=limit, cursor=cursor)
+        return page_of(self._versions, Version, query, limit=limit, cursor=cursor, projection=IN_LISTS)
 
     def active_versions(self, user_id: str) -> tuple[Version, ...]:
         """The active versions of all lineages of a driver, newest first."""
         with errors_translated():
-            found = self._versions.find({"userId": user_id, "isActive": True}).sort("createdAt", -1)
-            return tuple(from_document(Version, document) for document in found)
+            found = self._versions.find({"userId": user_id, "isActive": True}, IN_LISTS)
+            return tuple(from_document(Version, document) for document in found.sort("createdAt", -1))
 
     def find_all(self, owners: Mapping[str, str]) -> dict[str, Version]:
         """Those of the versions that are there, by id, of the drivers that `owners` names for each."""
         with errors_translated():
-            found = self._versions.find({"_id": {"$in": list(owners)}})
+            found = self._versions.find({"_id": {"$in": list(owners)}}, IN_LISTS)
             return {
                 document["_id"]: from_document(Version, document)
                 for document in found
@@ -113,8 +116,16 @@ class ModelRegistry:
     def history(self, key: LineageKey) -> tuple[Version, ...]:
         """A lineage's versions, oldest first."""
         with errors_translated():
-            found = [from_document(Version, document) for document in self._versions.find(of_lineage(key))]
-        return tuple(sorted(found, key=lambda version: number_of(version.model_version)))
+            found = self._versions.find(of_lineage(key), IN_LISTS)
+            versions = [from_document(Version, document) for document in found]
+        return tuple(sorted(versions, key=lambda version: number_of(version.model_version)))
+
+    def find_before(self, version: Version) -> Version | None:
+        """The version of the same lineage that was made last before one."""
+        earlier = of_lineage(key_of(version)) | {"createdAt": {"$lt": version.created_at}}
+        with errors_translated():
+            found = self._versions.find_one(earlier, sort=[("createdAt", -1), ("_id", -1)])
+        return from_document(Version, found) if found else None
 
     def find_active(self, key: LineageKey, *, tx: ClientSession | None = None) -> Version | None:
         # read at one moment, else a scan in the midst of an activation may miss the old and the new one

@@ -77,6 +77,10 @@ class Models:
             LineageKey(user_id=user_id, track_name=track_name, model_type=model_type)
         )
 
+    def find_before(self, version: Version) -> Version | None:
+        """The version of the same lineage that was made last before one of the driver's own."""
+        return self._registry.find_before(version)
+
     def rename(
         self, user_id: str, model_id: str, *, model_name: str | None = None, description: str | None = None
     ) -> Version:

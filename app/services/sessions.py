@@ -17,6 +17,7 @@ from app.services.admission import Admission
 from app.services.jobs import Jobs
 from app.services.training import Training
 from app.stores.accounts import Users
+from app.stores.changes import Changes, Remembered
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 from learning import laps as lap_files
@@ -24,7 +25,9 @@ from learning.laps import Floats, Lap, SessionLaps
 from learning.telemetry import Limits, Recording, read_session
 
 DECIMALS, DECIMALS_OF_DEGREES = 5, 7  # a degree's fifth is a metre
+TRACES_KEPT, TRACES_SECONDS = 16, 30.0  # pairs of laps, about 1 MB each: a page asks, then its charts do
 STEPPED = ("gear", "sector_index", "in_pit", "lap_valid", "tyre_life")  # channels that jump, not flow
+Trace = dict[str, Any]
 Added = tuple[Session, tuple[Job, ...]]
 
 
@@ -51,6 +54,7 @@ class Sessions:
         training: Training,
         admission: Admission,
         limits: Limits,
+        changes: Changes,
     ) -> None:
         self._client = client
         self._users = users
@@ -60,6 +64,7 @@ class Sessions:
         self._training = training
         self._admission = admission
         self._limits = limits
+        self._traces: Remembered[list[Trace]] = Remembered(changes, seconds=TRACES_SECONDS, most=TRACES_KEPT)
         self._reading = Lock()  # one at a time in a process: memory for a large file, not for many
 
     def add(self, user_id: str, new: NewSession, auto_train: bool) -> Added:
@@ -163,7 +168,7 @@ class Sessions:
     def laps(self, user_id: str, session_id: str) -> tuple[LapSummary, ...]:
         return self._sessions.laps(user_id, session_id)
 
-    def trace(self, user_id: str, session_id: str, lap_number: int, points: int) -> dict[str, Any]:
+    def trace(self, user_id: str, session_id: str, lap_number: int, points: int) -> Trace:
         """A lap's channels at `points` evenly spaced places of the lap; None where there was no value.
 
         Returns
@@ -175,15 +180,20 @@ class Sessions:
         ------
         LapNotFound, TraceNotFound
         """
-        (trace,) = self.traces(user_id, session_id, [lap_number], points)
+        (trace,) = self._read_traces(self._sessions.get(user_id, session_id), [lap_number], points)
         return trace
 
-    def traces(
-        self, user_id: str, session_id: str, lap_numbers: Sequence[int], points: int
-    ) -> list[dict[str, Any]]:
-        """As `trace`, of several laps, which are read once."""
-        session = self._sessions.decoded_laps(self._sessions.get(user_id, session_id))
-        laps = {lap.number: lap for lap in session.laps}
+    def traces(self, user_id: str, session_id: str, lap_numbers: Sequence[int], points: int) -> list[Trace]:
+        """As `trace`, of several laps, which are read once, also for who asks this process again soon."""
+        session = self._sessions.get(user_id, session_id)  # it may be gone, or another driver's
+        return self._traces.get(
+            (session_id, *lap_numbers, points),
+            lambda: self._read_traces(session, lap_numbers, points),
+            lambda _: (user_id,),
+        )
+
+    def _read_traces(self, session: Session, lap_numbers: Sequence[int], points: int) -> list[Trace]:
+        laps = {lap.number: lap for lap in self._sessions.decoded_laps(session).laps}
         return [_trace(laps.get(number), points) for number in lap_numbers]
 
     def _record(self, draft: Draft, auto_train: bool, tx: ClientSession) -> tuple[Job, ...]:
@@ -247,7 +257,7 @@ def _summary(lap: Lap) -> LapSummary:
     )
 
 
-def _trace(lap: Lap | None, points: int) -> dict[str, Any]:
+def _trace(lap: Lap | None, points: int) -> Trace:
     if lap is None:
         raise LapNotFound
     if not len(lap.position):

@@ -123,7 +123,7 @@ class SessionStore:
     def page(self, user_id: str, track_name: str | None, limit: int, cursor: str | None) -> Page[Session]:
         """Newest first."""
         query = {"userId": user_id} | ({"trackName": track_name} if track_name is not None else {})
-        return page_of(self._sessions, Session, query, limit=limit, cursor=cursor, without=("laps",))
+        return page_of(self._sessions, Session, query, limit=limit, cursor=cursor, projection={"laps": 0})
 
     def tracks(self, user_id: str) -> tuple[TrackSummary, ...]:
         """The driver's tracks, the one driven last first."""

@@ -98,11 +98,7 @@ def _find(id: str) -> Version | None:
 
 def _before(version: Version) -> Version | None:
     """The parent; of a version without one, the version of its lineage made before it."""
-    if version.parent_id:
-        return _find(version.parent_id)
-    history = services().models.history(version.user_id, version.track_name, version.model_type)
-    older = [one for one in history if one.created_at < version.created_at]
-    return older[-1] if older else None
+    return _find(version.parent_id) if version.parent_id else services().models.find_before(version)
 
 
 def _named(change: Change) -> list[Session]:

@@ -112,6 +112,11 @@ def bokeh() -> Markup:
     return Markup('<link rel="preload" as="script" id="bokeh" href="{}">').format(assets().url(BOKEH_JS))
 
 
+def needs(module: str) -> Markup:
+    """Marks a button or field that does nothing without a module, which enables it: `ready` of `ready.js`."""
+    return Markup('disabled data-needs="{}"').format(module)
+
+
 def init_words(app: Flask) -> None:
     app.jinja_env.filters |= {
         "lap_time": lap_time,
@@ -131,6 +136,7 @@ def _everywhere() -> dict[str, Any]:
     return {
         "static": assets().url,
         "bokeh": bokeh,
+        "needs": needs,
         "theme": theme if theme in THEMES else None,
         "user": g.get("user"),
         "type_names": TYPES,

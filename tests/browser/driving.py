@@ -46,7 +46,7 @@ def register(page: Page, name: str) -> tuple[str, str]:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Open an account").click()
     page.get_by_role("heading", name=f"Welcome, {name}").wait_for()
-    page.wait_for_load_state()  # a button of which the script is not there yet does nothing
+    page.wait_for_load_state()  # what needs a script is disabled until then
     return email, PASSWORD
 
 

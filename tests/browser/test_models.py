@@ -37,6 +37,32 @@ def test_a_moment_of_a_lap_is_predicted_as_its_sliders_move(mine: Page, equipped
     expect(mine.locator("[data-importance] li").first).to_be_visible()
 
 
+def test_on_a_narrow_screen_the_answer_is_in_sight_above_whichever_slider_is_moved(
+    mine: Page, equipped: Equipped
+) -> None:
+    mine.set_viewport_size(NARROW | {"height": 500})  # less than the sliders take
+    mine.goto(equipped.paths["predict"])
+    answer, sliders = mine.locator(".answer"), mine.locator("[data-predict] [type=range]")
+    expect(mine.locator("[data-lap-time]")).to_have_text(TIME)
+    for slider in [*reversed(sliders.all()), *sliders.all()]:
+        slider.press("ArrowLeft")
+        expect(answer).to_be_in_viewport(ratio=1)
+        assert bottom(mine.locator(".top")) - 1 <= top(answer)
+        assert bottom(answer) < top(slider)
+    mine.screenshot(path=OUTPUT / "answered-light-360.png")
+    mine.emulate_media(color_scheme="dark")
+    mine.screenshot(path=OUTPUT / "answered-dark-360.png")
+
+
+def top(shown: Locator) -> float:
+    """In pixels of the window."""
+    return float(shown.evaluate("one => one.getBoundingClientRect().top"))
+
+
+def bottom(shown: Locator) -> float:
+    return float(shown.evaluate("one => one.getBoundingClientRect().bottom"))
+
+
 def test_a_recorded_lap_is_predicted_live_until_its_end(mine: Page, equipped: Equipped) -> None:
     mine.goto(equipped.paths["predict"])
     live = mine.locator("[data-live]")

@@ -36,6 +36,8 @@ Contexts = dict[bool, BrowserContext]
 FIRST_PAGE_MS = 1_500
 HELD_UP_MS = 100
 SERIOUS = ("serious", "critical")
+# what can be pressed, chosen or moved, but for forms that the server takes; what is typed is not lost
+PRESSABLE = ":is(button, select, [type=file], [type=range], [type=radio]):enabled:visible:not(form[method] *)"
 RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa", "best-practice"]}}
 
 
@@ -69,6 +71,7 @@ def test_a_page_is_whole_and_open_to_all(
     tab.goto(OPEN.get(name) or equipped.paths[name])
     settled(tab)
     assert jumped(tab) == []
+    expect(tab.locator("[data-needs]")).to_have_count(0)
     assert held_up(tab) < HELD_UP_MS
     tab.screenshot(path=OUTPUT / f"{name}-{theme}-{size['width']}.png", full_page=True)
     assert tab.evaluate("document.documentElement.scrollWidth") <= size["width"]
@@ -77,6 +80,32 @@ def test_a_page_is_whole_and_open_to_all(
     assert len(stops) == tab.evaluate(REACHABLE)
     assert [next_stop(tab, "Shift+Tab") for _ in stops] == [*reversed(stops)]
     tab.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_without_its_script_nothing_can_be_pressed_in_vain_and_the_page_says_why(
+    chromium: Browser, url: str, equipped: Equipped, name: str
+) -> None:
+    cookies = None if name in OPEN else equipped.cookies
+    with chromium.new_context(base_url=url, storage_state=cookies, java_script_enabled=False) as context:
+        tab = context.new_page()
+        tab.goto(OPEN.get(name) or equipped.paths[name])
+        expect(tab.locator("h1")).to_be_visible()
+        expect(tab.locator(PRESSABLE)).to_have_count(0)
+        modules = tab.locator("script").count() - 1  # beside that of every page
+        expect(tab.locator("noscript p:visible")).to_have_count(min(modules, 1))
+
+
+def test_a_module_that_does_not_arrive_is_told_of_and_its_buttons_stay_off(
+    chromium: Browser, url: str, equipped: Equipped
+) -> None:
+    with chromium.new_context(base_url=url, storage_state=equipped.cookies) as context:
+        tab = context.new_page()
+        tab.route("**/js/model.js", lambda route: route.abort())
+        tab.goto(equipped.paths["model"])
+        expect(tab.get_by_role("status")).to_contain_text("did not arrive")
+        expect(tab.get_by_role("button", name=re.compile("^Delete version"))).to_be_disabled()
+        expect(tab.get_by_label("Choose a model file")).to_be_enabled()  # its own module is there
 
 
 def test_every_page_is_looked_at(equipped: Equipped) -> None:

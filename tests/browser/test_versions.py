@@ -76,6 +76,7 @@ def test_a_model_file_is_refused_brought_in_and_known_again(
     bundle.write_bytes(exported.body())
     register(page, "Ira")
     page.get_by_role("link", name="Import a model").click()
+    expect(page.get_by_label("Choose a model file")).to_be_enabled()
     page.evaluate(DROP, ["[data-import]", "notes.txt", "no model"])
     wrong = page.locator("#bundle-wrong")
     expect(wrong).to_contain_text("notes.txt was not taken")

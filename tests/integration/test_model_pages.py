@@ -2,6 +2,7 @@
 
 import re
 from io import BytesIO
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ from flask.testing import FlaskClient
 
 from app import create_app
 from app.container import Container
+from app.stores.sessions import SessionStore
 from tests.factories import TRACK, session_file
 from tests.integration.drivers import PASSWORD, Driver, Json, NewDriver
 
@@ -91,6 +93,22 @@ def test_a_session_is_shown_with_its_laps_and_two_of_them_laid_over_each_other(
     stranger = signed_in(container, new_driver("bob"))
     assert stranger.get(f"/sessions/{session['id']}").status_code == 404
     assert stranger.get(f"{charts}/{laps[0]}/{laps[1]}").status_code == 404
+
+
+def test_the_laps_of_a_page_are_read_once_for_its_charts_too_until_the_session_is_removed(
+    browser: FlaskClient, ann: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = ann.upload(1, laps=6, auto_train=False)["session"]["id"]
+    read = Mock(side_effect=SessionStore.read_laps)
+    monkeypatch.setattr(SessionStore, "read_laps", lambda *given: read(*given))
+    shown(browser, f"/sessions/{id}?a=2&b=3")
+    assert roots(browser, f"/charts/traces/{id}/2/3") == ["gap", *CHANNELS, "map"]
+    assert roots(browser, f"/charts/traces/{id}/2/3?theme=dark") == ["gap", *CHANNELS, "map"]
+    assert read.call_count == 1
+    shown(browser, f"/sessions/{id}?a=2&b=4")
+    assert read.call_count == 2
+    ann.call("DELETE", f"/racing-session/{id}", status=204)
+    assert browser.get(f"/charts/traces/{id}/2/3").status_code == 404
 
 
 def test_a_session_without_coordinates_or_pedals_is_shown_without_their_charts(

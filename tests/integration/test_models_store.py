@@ -235,6 +235,25 @@ def test_versions_come_newest_first_in_pages(chain: list[Version], registry: Mod
     assert rest.next_cursor is None
 
 
+def test_in_lists_versions_come_without_the_laps_predicted_and_else_whole(
+    add: Add, registry: ModelRegistry
+) -> None:
+    brief = {"mae": 0.2, "drifts": [], "sessions": {"s1": {"mae": 0.1}, "s2": {"mae": 0.3}}}
+    whole = brief | {"sessions": {"s1": {"mae": 0.1, "predictions": {"lap": [1]}}, "s2": {"mae": 0.3}}}
+    told = [None, {"mae": 0.2}, whole]
+    made = [add(version(f"1.0.{index}", validation_results=one)) for index, one in enumerate(told)]
+    history = registry.history(KEY)
+    assert [one.validation_results for one in history] == [None, {"mae": 0.2}, brief]
+    newest = registry.get_version(DRIVER, made[2].id)
+    assert newest.validation_results == whole
+    assert history[2] == replace(newest, validation_results=brief)
+    assert {one.id: one for one in registry.versions(DRIVER, "monza", limit=3).items} == {
+        one.id: one for one in history
+    }
+    assert registry.active_versions(DRIVER) == (history[2],)
+    assert registry.find_all({made[2].id: DRIVER}) == {made[2].id: history[2]}
+
+
 def test_versions_are_chosen_by_type_and_activity(
     chain: list[Version], add: Add, registry: ModelRegistry
 ) -> None:
@@ -251,6 +270,19 @@ def test_history_follows_the_numbers_not_their_letters(add: Add, registry: Model
     for number in ("1.0.9", "1.0.10", "2.0.0", "10.0.0"):
         add(version(number))
     assert [found.model_version for found in registry.history(KEY)] == ["1.0.9", "1.0.10", "2.0.0", "10.0.0"]
+
+
+def test_the_version_made_before_one_is_of_its_lineage_and_the_last_that_is_older(
+    chain: list[Version], add: Add, registry: ModelRegistry
+) -> None:
+    other = replace(KEY, model_type=ModelType.SECTOR_ANALYSIS)
+    add(version(key=other, created_at=BEGINNING + timedelta(hours=1, minutes=30)))
+    anew = add(version("2.0.0", created_at=BEGINNING + timedelta(hours=3)))
+    assert [found and found.id for found in map(registry.find_before, (anew, chain[2], chain[0]))] == [
+        chain[2].id,
+        chain[1].id,
+        None,
+    ]
 
 
 def test_renaming_changes_only_what_is_given(chain: list[Version], registry: ModelRegistry) -> None:

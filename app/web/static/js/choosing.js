@@ -1,6 +1,7 @@
 // Sessions to choose from: all or none with one click, and how many laps the chosen ones have.
 
 import { wrongBeside } from "./messages.js";
+import { ready } from "./ready.js";
 
 /** Brings the list in a form to life; what it returns tells the ids chosen, the oldest first, or says that there is none. */
 export function choosing(form) {
@@ -19,6 +20,7 @@ export function choosing(form) {
   }
   form.addEventListener("change", tell);
   tell();
+  ready("choosing");
   return () => {
     const ids = chosen().map((box) => box.value).reverse();
     if (!ids.length) wrongBeside(form, "sessionIds", "Choose at least one session.");

@@ -6,6 +6,7 @@ import { figure } from "./found.js";
 import { gap, percent } from "./format.js";
 import { followHere, hasEnded } from "./jobs.js";
 import { clearErrors, showErrors, toast } from "./messages.js";
+import { ready } from "./ready.js";
 
 const form = document.querySelector("[data-compare]");
 
@@ -16,6 +17,7 @@ if (form) {
     clearErrors(form);
     compare(ids());
   });
+  ready("compare");
   const known = new URLSearchParams(location.search).get("job");
   if (known) again(known);
 }

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { followAll } from "./jobs.js";
 import { told, toast } from "./messages.js";
+import { ready } from "./ready.js";
 
 let left = document.querySelectorAll("[data-job]").length;
 followAll(() => {
@@ -11,7 +12,6 @@ followAll(() => {
 });
 
 const button = document.querySelector("[data-simulate]");
-if (button) button.disabled = false; // until now a click would have been lost
 button?.addEventListener("click", async () => {
   button.setAttribute("aria-busy", "true");
   button.disabled = true;
@@ -26,3 +26,4 @@ button?.addEventListener("click", async () => {
     button.textContent = "Load simulated sessions";
   }
 });
+ready("home");

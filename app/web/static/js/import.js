@@ -3,6 +3,7 @@
 import { upload } from "./api.js";
 import { size } from "./format.js";
 import { told, wrongBeside } from "./messages.js";
+import { ready } from "./ready.js";
 
 for (const form of document.querySelectorAll("[data-import]")) {
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -18,6 +19,8 @@ for (const form of document.querySelectorAll("[data-import]")) {
     });
   }
 }
+
+ready("import");
 
 function dropped(form, files) {
   if (files.length === 1) bringIn(form, files[0]);

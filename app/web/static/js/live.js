@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { gap, lapTime } from "./format.js";
 import { told } from "./messages.js";
+import { ready } from "./ready.js";
 import { framesOf, Replay } from "./replay.js";
 
 const POINTS = 800;
@@ -25,13 +26,14 @@ if (form) {
     else play();
   });
   form.querySelector("[data-stop]").addEventListener("click", () => stop("Stopped."));
+  ready("live");
   listLaps();
 }
 
 async function listLaps() {
   stop("Stopped, for another session was chosen.");
   const mine = (turn += 1);
-  ready(false);
+  playable(false);
   say("Looking for its laps …");
   form.elements.lap.replaceChildren();
   try {
@@ -39,7 +41,7 @@ async function listLaps() {
     if (mine !== turn) return;
     const options = laps.filter((lap) => lap.valid && lap.lapTime !== null).map(option);
     form.elements.lap.replaceChildren(...options);
-    ready(options.length > 0);
+    playable(options.length > 0);
     say(options.length ? "Choose a lap and play it." : "No lap of this session counts; choose another session.");
   } catch (error) {
     if (mine === turn) say(told(error));
@@ -56,7 +58,7 @@ function option(lap) {
 async function play() {
   const mine = (turn += 1);
   const { session, lap, pace } = form.elements;
-  ready(false);
+  playable(false);
   say("Loading the lap …");
   try {
     const trace = await api(`/racing-session/${session.value}/laps/${lap.value}/trace?points=${POINTS}`);
@@ -69,7 +71,7 @@ async function play() {
   } catch (error) {
     if (mine === turn) say(told(error));
   }
-  if (mine === turn) ready(true);
+  if (mine === turn) playable(true);
 }
 
 function shownBy(frames, real) {
@@ -104,7 +106,7 @@ function turnOver() {
 function stop(why) {
   turn += 1;
   replay?.stop(why);
-  ready(form.elements.lap.value !== "");
+  playable(form.elements.lap.value !== "");
 }
 
 function show(seen, real) {
@@ -136,6 +138,6 @@ function controls() {
   form.querySelector("[data-play]").textContent = !replay ? "Play" : replay.paused ? "Go on" : "Pause";
 }
 
-function ready(yes) {
+function playable(yes) {
   form.querySelector("[data-play]").disabled = !yes;
 }

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { chart } from "./charts.js";
 import { confirmed, showErrors, told, toast } from "./messages.js";
+import { ready } from "./ready.js";
 
 const { model, number } = document.querySelector("[data-model]").dataset;
 const on = (selector, event, work) => {
@@ -35,6 +36,7 @@ on("[data-share]", "submit", async (event) => {
     showErrors(form, error);
   }
 });
+ready("model");
 
 async function change(path, request, next = location.href) {
   try {

@@ -3,6 +3,7 @@
 import { api, send } from "./api.js";
 import { told, toast } from "./messages.js";
 import { localTimes } from "./page.js";
+import { ready } from "./ready.js";
 
 const EVERY = 10_000; // milliseconds
 const state = document.getElementById("state");
@@ -47,6 +48,7 @@ state.addEventListener("click", (event) => {
   if (button) retry(button);
 });
 document.getElementById("refresh").addEventListener("click", load);
+ready("operations");
 setInterval(() => {
   // not under the reader's hands, nor in a tab that nobody sees
   if (!document.hidden && !state.contains(document.activeElement)) load();

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { gap, lapTime } from "./format.js";
 import { told } from "./messages.js";
+import { ready } from "./ready.js";
 
 const PAUSE = 120; // milliseconds without a move before it asks
 const SHOWN = 6;
@@ -19,6 +20,7 @@ if (form) {
     clearTimeout(waiting);
     waiting = setTimeout(ask, PAUSE);
   });
+  ready("predict");
   ask();
 }
 

@@ -1,6 +1,7 @@
 // A session: any two of its laps laid over each other, chosen in the table.
 
 import { gap, lapTime } from "./format.js";
+import { ready } from "./ready.js";
 import { Traces } from "./traces.js";
 
 const PAUSE = 200; // milliseconds without a change before it draws: arrow keys go through laps quickly
@@ -39,4 +40,5 @@ table.addEventListener("change", () => {
   clearTimeout(waiting);
   waiting = setTimeout(show, PAUSE);
 });
+ready("session");
 show();

@@ -4,6 +4,7 @@ import { api } from "./api.js";
 import { chartAll } from "./charts.js";
 import { follow, show } from "./jobs.js";
 import { told, toast } from "./messages.js";
+import { ready } from "./ready.js";
 
 const MOST_SESSIONS = 1000; // that one training takes
 const track = document.querySelector("[data-track]").dataset.track;
@@ -12,6 +13,7 @@ chartAll();
 for (const button of document.querySelectorAll("[data-train]")) {
   button.addEventListener("click", () => train(button));
 }
+ready("track");
 
 async function train(button) {
   const card = button.closest("article");

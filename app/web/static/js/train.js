@@ -5,6 +5,7 @@ import { choosing } from "./choosing.js";
 import { learned } from "./found.js";
 import { followHere } from "./jobs.js";
 import { clearErrors, showErrors, wrongBeside } from "./messages.js";
+import { ready } from "./ready.js";
 
 const form = document.querySelector("[data-train]");
 const RANGE = /^(.+?)\s*[=:]\s*(-?[\d.]+)\s*(?:to|–|,|\s)\s*(-?[\d.]+)$/;
@@ -17,6 +18,7 @@ if (form) {
     event.preventDefault();
     train(ids);
   });
+  ready("train");
 }
 
 function offerAlgorithms() {

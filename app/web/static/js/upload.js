@@ -5,6 +5,7 @@ import { lapTime, size } from "./format.js";
 import { figure, invalid, learned } from "./found.js";
 import { follow, show } from "./jobs.js";
 import { confirmed, sentences, told, toast } from "./messages.js";
+import { ready } from "./ready.js";
 
 const TYPES = { lap_time_prediction: "Lap time", sector_analysis: "Sectors", setup_optimization: "Setup" };
 const form = document.getElementById("drop");
@@ -277,3 +278,4 @@ learnAll.addEventListener("click", async () => {
 window.addEventListener("beforeunload", (event) => {
   if (busy) event.preventDefault();
 });
+ready("upload");
