@@ -1,4 +1,7 @@
-"""What web is measured against: Flask alone, and Flask with one write to each database."""
+"""What web is measured against: Flask alone, with a model alone, and with one write to each database."""
+
+import pickle
+from pathlib import Path
 
 from flask import Flask, Response, jsonify, request
 
@@ -14,6 +17,18 @@ def echo() -> Flask:
     @app.post("/")
     def answer() -> Response:
         return jsonify(request.get_json())
+
+    return app
+
+
+def predictor(pickled: str) -> Flask:
+    """Answers with what a model makes of the frame it is sent, and asks nobody for anything."""
+    app, model = Flask("predictor", static_folder=None), pickle.loads(Path(pickled).read_bytes())  # noqa: S301  # ours
+
+    @app.post("/")
+    def answer() -> Response:
+        (prediction,) = model.predict([request.get_json()["inputData"]])
+        return jsonify(prediction.values)
 
     return app
 

@@ -1,7 +1,9 @@
 """How many predictions web answers, against what Flask answers at all, and what a list of rows saves."""
 
 import json
+import pickle
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.figures import Figure, interleaved, ratios
@@ -18,15 +20,21 @@ def predict(stage: Stage) -> list[Figure]:
     model_id = learn(driver, stage.session(0, laps=LAPS))["modelId"]
     by_track = call(stage, driver, {"trackName": TRACK, "modelType": LAP_TIME}, FRAME)
     by_version = call(stage, driver, {"modelId": model_id}, FRAME)
-    with stage.serving("bench.bare_flask:echo()") as address:
-        bare = Call(address, by_track.body)
-        loads = _loads(stage, bare, by_track, by_version)
+    pickled = _pickled(stage, driver, model_id)
+    with (
+        stage.serving("bench.bare_flask:echo()") as echoing,
+        stage.serving(f"bench.bare_flask:predictor({str(pickled)!r})") as predicting,
+    ):
+        bare, floor = Call(echoing, by_track.body), Call(predicting, by_track.body)
+        loads = _loads(stage, bare, by_track, by_version, floor)
         slower = _loads(stage, bare, by_track, by_httpx=True)
-    (echo, track, version), (echo_by_httpx, by_httpx) = zip(*loads, strict=True), zip(*slower, strict=True)
+    echo, track, version, model_alone = zip(*loads, strict=True)
+    echo_by_httpx, by_httpx = zip(*slower, strict=True)
     return [
         *_against_echo("POST /model/predict, one frame, by track and type", track, echo),
         *_against_echo("the same by modelId", version, echo),
         *_against_echo("the same by track and type, clients of httpx", by_httpx, echo_by_httpx),
+        *_against_echo("a bare Flask app with the same model and nothing else", model_alone, echo, bar=False),
     ]
 
 
@@ -63,7 +71,17 @@ def _loads(stage: Stage, *calls: Call, by_httpx: bool = False) -> list[tuple[Loa
     return interleaved(stage.rounds, *works)
 
 
-def _against_echo(what: str, loads: Sequence[Load], echo: Sequence[Load]) -> list[Figure]:
+def _pickled(stage: Stage, driver: Driver, model_id: str) -> Path:
+    """The model of a version, in a file."""
+    models = stage.container.models
+    path = stage.folder / f"{model_id}.pickle"
+    path.write_bytes(pickle.dumps(models._store.load_copy(models.get(driver.user_id, model_id))))
+    return path
+
+
+def _against_echo(
+    what: str, loads: Sequence[Load], echo: Sequence[Load], *, bar: bool = True
+) -> list[Figure]:
     rates, bare = [[load.rate for load in series] for series in (loads, echo)]
     slow, bare_slow = [[1000 * load.quantile(0.99) for load in series] for series in (loads, echo)]
     return [
@@ -71,14 +89,14 @@ def _against_echo(what: str, loads: Sequence[Load], echo: Sequence[Load]) -> lis
             what=f"{what}: requests/s",
             against="a bare Flask JSON echo",
             values=ratios(rates, bare),
-            bar=0.6,
+            bar=0.6 if bar else None,
             details={"requests_a_second": rates, "echo_requests_a_second": bare},
         ),
         Figure(
             what=f"{what}: p99",
             against="a bare Flask JSON echo",
             values=ratios(slow, bare_slow),
-            bar=2,
+            bar=2 if bar else None,
             at_most=True,
             details={"p99_ms": slow, "echo_p99_ms": bare_slow},
         ),
