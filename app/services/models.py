@@ -229,6 +229,8 @@ def _interval(prediction: Prediction) -> dict[str, float] | None:
 
 def _snake_case(row: Mapping[str, Any], index: int) -> dict[str, Any]:
     """The row with its fields as the models name them: `trackPosition` and `track_position` are one."""
+    if "".join(row).islower():
+        return dict(row)
     renamed = {key if key.islower() else _CAPITAL.sub(_lower, key): key for key in row}
     if len(renamed) < len(row):
         twice = sorted(set(row) - set(renamed.values()))
