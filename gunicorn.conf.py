@@ -1,5 +1,6 @@
 """How gunicorn serves the web process, under `lapwise up` and by the Procfile alike."""
 
+import gc
 import hashlib
 import os
 import shutil
@@ -80,7 +81,12 @@ def post_fork(_server: Any, _worker: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Lets the application see how many requests wait for a thread, and when the process is told to end."""
+    """Lets the application see how many requests wait for a thread, and when the process is told to end.
+
+    What is loaded stays, so the collector need not look at it again: it would stop all requests meanwhile.
+    """
+    gc.collect()
+    gc.freeze()
     worker.wsgi.extensions["lapwise-backlog"] = worker.tpool._work_queue.qsize
     worker.wsgi.extensions["lapwise-live"].is_stopping = lambda: not worker.alive
 

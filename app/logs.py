@@ -19,7 +19,7 @@ import structlog
 from structlog.contextvars import get_contextvars
 from structlog.types import EventDict, Processor
 
-GATHERING_SECONDS, MOST_EVENTS = 0.1, 10_000
+GATHERING_SECONDS, MOST_EVENTS = 0.05, 10_000
 SECRET = ("authorization", "password", "secret", "token")  # parts of names whose values are never written
 HIDDEN = "[hidden]"
 _CREDENTIALS = re.compile(r"(://)[^\s/@]+@")
@@ -142,7 +142,7 @@ def _indented(text: str) -> str:
 
 
 class Gathered:
-    """Events that wait a tenth of a second to become lines together; a warning, or worse, does so at once.
+    """Events that wait a twentieth of a second to become lines together; a warning, or worse, does so at once.
 
     Each writing wakes whoever reads, and lets another thread have the interpreter: done for every request, it
     takes longer than making the line. A process that is killed takes the events of that moment with it.
