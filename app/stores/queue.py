@@ -1,5 +1,6 @@
 """Tells workers and the courier of work; the queues are only messengers, MongoDB has the durable record."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from typing import Any
@@ -8,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import structlog
 from celery import Celery
 from kombu import Connection, Exchange, Queue
-from kombu.exceptions import ChannelError, OperationalError
+from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
 
 from app.logs import request_ids
 
@@ -70,7 +71,11 @@ class JobQueue:
 
     def send(self, job_id: str) -> bool:
         """Whether a worker was told of the job; if not, the sweep tells one later."""
-        return self._send(RUN_JOB, QUEUE, job_id)
+        return self.send_all({job_id: request_ids()})
+
+    def send_all(self, jobs: Mapping[str, Sequence[str]]) -> bool:
+        """Whether workers were told of jobs, each with the ids of the requests that it comes from."""
+        return self._send(RUN_JOB, QUEUE, [((job_id,), asked) for job_id, asked in jobs.items()])
 
     def depth(self) -> int:
         """How many messages for the workers wait; 0 also when the broker has no such queue or cannot tell."""
@@ -97,16 +102,24 @@ class JobQueue:
 
     def wake_courier(self) -> bool:
         """Whether the courier was told that notifications are due; if not, the sweep tells it later."""
-        return self._send(DELIVER, COURIER_QUEUE)
+        return self._send(DELIVER, COURIER_QUEUE, [((), request_ids())])
 
-    def _send(self, task: str, queue: str, *arguments: str) -> bool:
-        headers = {"request_ids": list(request_ids())}
+    def _send(self, task: str, queue: str, messages: Iterable[tuple[tuple[str, ...], Sequence[str]]]) -> bool:
+        """Sends a task once for each of some arguments, with request ids; to Redis by one round trip."""
         try:
-            self._celery.send_task(
-                task, args=arguments, headers=headers, queue=queue, retry=False, ignore_result=True
-            )
-        except OperationalError as exc:
-            log.warning("task_not_sent", task=task, arguments=arguments, error=str(exc))
+            with self._celery.producer_pool.acquire(block=True) as producer, producer.batch():
+                for arguments, asked in messages:
+                    self._celery.send_task(
+                        task,
+                        args=arguments,
+                        headers={"request_ids": list(asked)},
+                        queue=queue,
+                        producer=producer,
+                        retry=False,
+                        ignore_result=True,
+                    )
+        except (OperationalError, BatchPublishError) as exc:
+            log.warning("tasks_not_sent", task=task, error=str(exc))
             return False
         return True
 
