@@ -28,8 +28,9 @@ class Batches(Generic[I, R]):
     """Whoever comes when nothing is under way works off all that waits; the others wait for their part of it.
 
     So the work grows with the number of batches, not of callers. Callers that come one by one never wait.
-    While several come at once, a batch begins no sooner than a moment after the one before, so that it is
-    larger. Each caller is woken once: with its result, or to work off the batch that it is the first of.
+    While several come at once, a batch begins when as many wait as did at the end of the one before,
+    together with those that were in it, for most of these will be back; or a moment after that one began.
+    Each caller is woken once: with its result, or to work off the batch that it is the first of.
 
     Parameters
     ----------
@@ -46,7 +47,8 @@ class Batches(Generic[I, R]):
         self._lock = Lock()
         self._is_working = False
         self._begun = 0.0  # when the last batch was
-        self._is_busy = False  # whether it had several items
+        self._expected = 1  # how many callers the next batch is for
+        self._is_complete = Event()  # they are there
 
     def do(self, item: I) -> R:
         """The item's result, or its error raised."""
@@ -54,6 +56,8 @@ class Batches(Generic[I, R]):
         with self._lock:
             self._waiting.append(mine)
             is_first, self._is_working = not self._is_working, True
+            if len(self._waiting) >= self._expected:
+                self._is_complete.set()
         if not is_first:
             mine.is_called.wait()
         if not mine.results:
@@ -61,23 +65,24 @@ class Batches(Generic[I, R]):
         return mine.get()
 
     def _work_off(self) -> None:
-        if self._is_busy or len(self._waiting) > 1:
-            time.sleep(max(0.0, self._begun + self._apart - time.monotonic()))
+        self._is_complete.wait(max(0.0, self._begun + self._apart - time.monotonic()))
         with self._lock:
             batch, self._waiting = self._waiting, []
-        self._begun, self._is_busy = time.monotonic(), len(batch) > 1
+        self._begun = time.monotonic()
         try:
             results = self._work([caller.item for caller in batch])
         except Exception as exc:  # handed to every caller, each of whom raises it
             results = [exc] * len(batch)
-        self._hand_on()
+        self._hand_on(len(batch))
         for caller, result in zip(batch, results, strict=True):
             caller.results.append(result)
             caller.is_called.set()
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, done: int) -> None:
         """Lets the first of those that have come meanwhile work them off."""
         with self._lock:
+            self._expected = done + len(self._waiting)
+            self._is_complete.clear()
             self._is_working = bool(self._waiting)
             if self._waiting:
                 self._waiting[0].is_called.set()

@@ -50,8 +50,8 @@ class Admission:
         """Whether as many jobs are queued as the platform takes."""
         return self._jobs.count() >= self._bounds.jobs
 
-    def check_jobs(self, user_id: str) -> None:
-        """For a driver's request that makes a job.
+    def check_jobs(self, user_id: str, *, besides: int = 0) -> None:
+        """For a driver's request that makes a job, `besides` others of the driver that are let in with it.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Admission:
             So has the platform.
         """
         most = self._bounds.driver_jobs
-        if self._driver_jobs.count(user_id) >= most:
+        if self._driver_jobs.count(user_id) + besides >= most:
             raise TooMuchWaiting(
                 f"you have {most} jobs waiting, as many as a driver may have; go on when some are done",
                 limit=most,

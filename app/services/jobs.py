@@ -31,8 +31,10 @@ class Jobs:
         """Shows recorded jobs and tells the workers; a message that gets lost is sent again by the sweep."""
         self.show(*jobs)
         for job in jobs:
-            asked = {"user_id": job.user_id, "for_requests": job.request_ids}
-            log.info("job_recorded", job_id=job.id, kind=job.kind.value, **asked)
+            about = {"user_id": job.user_id, "for_requests": job.request_ids}
+            if job.request_ids:  # another request may be doing this for several
+                about["request_id"] = job.request_ids[0]
+            log.info("job_recorded", job_id=job.id, kind=job.kind.value, **about)
         self._queue.send_all({job.id: job.request_ids for job in jobs})
 
     def show(self, *jobs: Job) -> None:

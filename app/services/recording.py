@@ -1,5 +1,6 @@
 """Records the jobs that drivers ask for, durably and once: those of the same moment by one transaction."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +16,7 @@ from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 
-APART = 0.01  # seconds between two transactions while requests come faster than one by one
+APART = 0.02  # seconds between two transactions, at most, while requests come faster than one by one
 Check = Callable[[Job, Sequence[Session]], None]  # raises what is wrong with a job's sessions
 
 
@@ -95,7 +96,10 @@ class Recorder:
         known = self._known(batch)
         new = [asked for asked in batch if asked.name not in known]
         refused = self._refused(new)
-        first = {asked.name: asked.job for asked in reversed(new) if asked not in refused}
+        first: dict[object, Job] = {}
+        for asked in new:
+            if asked not in refused:
+                first.setdefault(asked.name, asked.job)
         try:
             recorded = self._write(list(first.values()))
         except IdempotencyKeyReused:  # the same key at the same moment: another process was first
@@ -112,14 +116,17 @@ class Recorder:
 
     def _refused(self, new: Sequence[_Asked]) -> dict[_Asked, LapwiseError]:
         """Why some are not let in."""
-        users = {asked.job.user_id for asked in new}
+        drivers = {asked.job.user_id for asked in new}
         named = {session_id for asked in new for session_id in asked.job.session_ids}
-        sessions = self._sessions.find_of_any(users, named) if new else {}
+        sessions = self._sessions.find_of_any(drivers, named) if new else {}
         refused: dict[_Asked, LapwiseError] = {}
+        let_in: Counter[str] = Counter()
         for asked in new:
+            driver = asked.job.user_id
             try:
                 asked.check(asked.job, _named(asked.job, sessions))
-                self._admission.check_jobs(asked.job.user_id)
+                self._admission.check_jobs(driver, besides=let_in[driver])
+                let_in[driver] += 1
             except LapwiseError as exc:
                 refused[asked] = exc
         return refused

@@ -29,6 +29,7 @@ REDIS_OPTIONS = {
     "socket_keepalive": True,
     "visibility_timeout": 3600,
 }
+ONCE_MORE = {"max_retries": 1, "interval_start": 0.1}  # who asks for a job does not wait for a dead broker
 AMQP_OPTIONS = {"write_timeout": 5.0}  # seconds; a broker that is full stops reading
 # How long RabbitMQ, from 3.12 on, waits for a worker to acknowledge a task before it closes the channel. A
 # constant: a queue that is there cannot be declared with another. Redis has its visibility timeout instead.
@@ -60,8 +61,10 @@ class JobQueue:
 
     def __init__(self, broker_url: str) -> None:
         self._celery = Celery("lapwise", set_as_current=False)
+        options = broker_options(broker_url)
+        options["broker_transport_options"] |= ONCE_MORE
         self._celery.conf.update(
-            broker_options(broker_url),
+            options,
             task_queues=TASK_QUEUES,
             task_default_queue=QUEUE,
             task_default_exchange="",
@@ -106,18 +109,15 @@ class JobQueue:
 
     def _send(self, task: str, queue: str, messages: Iterable[tuple[tuple[str, ...], Sequence[str]]]) -> bool:
         """Sends a task once for each of some arguments, with request ids; to Redis by one round trip."""
+        options = {"queue": queue, "retry": False, "ignore_result": True}
         try:
             with self._celery.producer_pool.acquire(block=True) as producer, producer.batch():
                 for arguments, asked in messages:
+                    headers = {"request_ids": list(asked)}
                     self._celery.send_task(
-                        task,
-                        args=arguments,
-                        headers={"request_ids": list(asked)},
-                        queue=queue,
-                        producer=producer,
-                        retry=False,
-                        ignore_result=True,
+                        task, args=arguments, headers=headers, producer=producer, **options
                     )
+                    options["declare"] = ()  # one look whether there is such a queue is enough
         except (OperationalError, BatchPublishError) as exc:
             log.warning("tasks_not_sent", task=task, error=str(exc))
             return False
