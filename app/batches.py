@@ -28,8 +28,8 @@ class Batches(Generic[I, R]):
     """Whoever comes when nothing is under way works off all that waits; the others wait for their part of it.
 
     So the work grows with the number of batches, not of callers. Callers that come one by one never wait.
-    While several come at once, a batch begins when as many wait as did at the end of the one before,
-    together with those that were in it, for most of these will be back; or a moment after that one began.
+    While several come at once, a batch begins when as many wait as were in the one before or waited at its
+    end, for most of those will be back; but not later than a moment after that end.
     Each caller is woken once: with its result, or to work off the batch that it is the first of.
 
     Parameters
@@ -37,7 +37,7 @@ class Batches(Generic[I, R]):
     work
         The result or the error of each item, in order; an error it raises is that of all items.
     apart
-        The moment between the beginnings of two batches, in seconds.
+        That moment, in seconds.
     """
 
     def __init__(self, work: Callable[[Sequence[I]], Sequence[R | Exception]], *, apart: float = 0.0) -> None:
@@ -46,7 +46,7 @@ class Batches(Generic[I, R]):
         self._waiting: list[_Caller[I, R]] = []
         self._lock = Lock()
         self._is_working = False
-        self._begun = 0.0  # when the last batch was
+        self._ended = 0.0  # when the last batch did
         self._expected = 1  # how many callers the next batch is for
         self._is_complete = Event()  # they are there
 
@@ -65,10 +65,9 @@ class Batches(Generic[I, R]):
         return mine.get()
 
     def _work_off(self) -> None:
-        self._is_complete.wait(max(0.0, self._begun + self._apart - time.monotonic()))
+        self._is_complete.wait(max(0.0, self._ended + self._apart - time.monotonic()))
         with self._lock:
             batch, self._waiting = self._waiting, []
-        self._begun = time.monotonic()
         try:
             results = self._work([caller.item for caller in batch])
         except Exception as exc:  # handed to every caller, each of whom raises it
@@ -80,6 +79,7 @@ class Batches(Generic[I, R]):
 
     def _hand_on(self, done: int) -> None:
         """Lets the first of those that have come meanwhile work them off."""
+        self._ended = time.monotonic()
         with self._lock:
             self._expected = done + len(self._waiting)
             self._is_complete.clear()

@@ -16,7 +16,7 @@ from app.stores.accounts import Users
 from app.stores.jobs import JobStore
 from app.stores.sessions import SessionStore
 
-APART = 0.02  # seconds between two transactions, at most, while requests come faster than one by one
+APART = 0.01  # seconds that a batch waits at most for requests that come at the same moment
 Check = Callable[[Job, Sequence[Session]], None]  # raises what is wrong with a job's sessions
 
 
