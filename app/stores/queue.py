@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
-from kombu import Connection, Exchange, Queue
+from kombu import Connection, Exchange, Producer, Queue
 from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
+from kombu.utils.uuid import uuid
 
 from app.logs import request_ids
 
@@ -109,19 +111,42 @@ class JobQueue:
 
     def _send(self, task: str, queue: str, messages: Iterable[tuple[tuple[str, ...], Sequence[str]]]) -> bool:
         """Sends a task once for each of some arguments, with request ids; to Redis by one round trip."""
-        options = {"queue": queue, "retry": False, "ignore_result": True}
         try:
             with self._celery.producer_pool.acquire(block=True) as producer, producer.batch():
-                for arguments, asked in messages:
-                    headers = {"request_ids": list(asked)}
-                    self._celery.send_task(
-                        task, args=arguments, headers=headers, producer=producer, **options
-                    )
-                    options["declare"] = ()  # one look whether there is such a queue is enough
-        except (OperationalError, BatchPublishError) as exc:
+                self._publish(producer, task, queue, messages)
+        except self._failures as exc:
             log.warning("tasks_not_sent", task=task, error=str(exc))
             return False
         return True
+
+    def _publish(
+        self,
+        producer: Producer,
+        task: str,
+        queue: str,
+        messages: Iterable[tuple[tuple[str, ...], Sequence[str]]],
+    ) -> None:
+        """`Celery.send_task` in half its time: no routes, no results, one look for the queue."""
+        amqp = self._celery.amqp
+        declare = [amqp.queues[queue]]
+        for arguments, asked in messages:
+            message = amqp.create_task_message(uuid(), task, arguments, {}, ignore_result=True)
+            headers = message.headers | {"request_ids": list(asked)}
+            producer.publish(
+                message.body,
+                routing_key=queue,
+                serializer="json",
+                headers=headers,
+                declare=declare,
+                **message.properties,
+            )
+            declare = []
+
+    @cached_property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        """What a broker that does not answer, or takes nothing, makes of a message."""
+        connection = self._celery.connection_for_write()
+        return OperationalError, BatchPublishError, *connection.connection_errors, *connection.channel_errors
 
 
 def broker_options(url: str) -> dict[str, Any]:
