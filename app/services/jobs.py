@@ -35,7 +35,8 @@ class Jobs:
             if job.request_ids:  # another request may be doing this for several
                 about["request_id"] = job.request_ids[0]
             log.info("job_recorded", job_id=job.id, kind=job.kind.value, **about)
-        self._queue.send_all({job.id: job.request_ids for job in jobs})
+        if jobs:
+            self._queue.send_all({job.id: job.request_ids for job in jobs})
 
     def show(self, *jobs: Job) -> None:
         """Shows jobs that the workers have been told of and that have changed."""

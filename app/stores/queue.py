@@ -42,6 +42,7 @@ TASK_QUEUES = tuple(
     for name in (QUEUE, CHORES_QUEUE, COURIER_QUEUE)
 )
 _VERIFY = {"required": CERT_REQUIRED, "optional": CERT_OPTIONAL, "none": CERT_NONE}
+Messages = Iterable[tuple[tuple[str, ...], Sequence[str]]]  # a task's arguments, and ids of requests
 PROBE_SECONDS = 3.0
 WORKERS_SECONDS = 1.0  # in which they must answer
 log = structlog.get_logger()
@@ -109,8 +110,8 @@ class JobQueue:
         """Whether the courier was told that notifications are due; if not, the sweep tells it later."""
         return self._send(DELIVER, COURIER_QUEUE, [((), request_ids())])
 
-    def _send(self, task: str, queue: str, messages: Iterable[tuple[tuple[str, ...], Sequence[str]]]) -> bool:
-        """Sends a task once for each of some arguments, with request ids; to Redis by one round trip."""
+    def _send(self, task: str, queue: str, messages: Messages) -> bool:
+        """Sends a task for each of some messages; to Redis by one round trip."""
         try:
             with self._celery.producer_pool.acquire(block=True) as producer, producer.batch():
                 self._publish(producer, task, queue, messages)
@@ -119,27 +120,15 @@ class JobQueue:
             return False
         return True
 
-    def _publish(
-        self,
-        producer: Producer,
-        task: str,
-        queue: str,
-        messages: Iterable[tuple[tuple[str, ...], Sequence[str]]],
-    ) -> None:
+    def _publish(self, producer: Producer, task: str, queue: str, messages: Messages) -> None:
         """`Celery.send_task` in half its time: no routes, no results, one look for the queue."""
         amqp = self._celery.amqp
         declare = [amqp.queues[queue]]
         for arguments, asked in messages:
             message = amqp.create_task_message(uuid(), task, arguments, {}, ignore_result=True)
             headers = message.headers | {"request_ids": list(asked)}
-            producer.publish(
-                message.body,
-                routing_key=queue,
-                serializer="json",
-                headers=headers,
-                declare=declare,
-                **message.properties,
-            )
+            options = {"routing_key": queue, "serializer": "json", "declare": declare} | message.properties
+            producer.publish(message.body, headers=headers, **options)
             declare = []
 
     @cached_property
