@@ -2,71 +2,87 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from threading import Condition
+from threading import Event, Lock
 from typing import Generic, TypeVar
 
 I = TypeVar("I")  # noqa: E741  # what is asked for
 R = TypeVar("R")
 
 
+class _Caller(Generic[I, R]):
+    """One that waits: for its result or error, or for being the one to work off the next batch."""
+
+    def __init__(self, item: I) -> None:
+        self.item = item
+        self.results: list[R | Exception] = []  # one, when it is there
+        self.is_called = Event()
+
+    def get(self) -> R:
+        (result,) = self.results
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
 class Batches(Generic[I, R]):
     """Whoever comes when nothing is under way works off all that waits; the others wait for their part of it.
 
     So the work grows with the number of batches, not of callers. Callers that come one by one never wait.
-    While several come at once, a batch begins no sooner than a moment after the one before, so that it is
-    larger.
+    While several come at once, a batch begins when as many wait as were in the one before or waited at its
+    end, for most of those will be back; but not later than a moment after that end.
+    Each caller is woken once: with its result, or to work off the batch that it is the first of.
 
     Parameters
     ----------
     work
         The result or the error of each item, in order; an error it raises is that of all items.
     apart
-        The moment between the beginnings of two batches, in seconds.
+        That moment, in seconds.
     """
 
     def __init__(self, work: Callable[[Sequence[I]], Sequence[R | Exception]], *, apart: float = 0.0) -> None:
         self._work = work
         self._apart = apart
-        self._waiting: list[tuple[I, Future[R]]] = []
-        self._changed = Condition()
+        self._waiting: list[_Caller[I, R]] = []
+        self._lock = Lock()
         self._is_working = False
-        self._begun = 0.0  # when the last batch was
-        self._is_busy = False  # whether it had several items
+        self._ended = 0.0  # when the last batch did
+        self._expected = 1  # how many callers the next batch is for
+        self._is_complete = Event()  # they are there
 
     def do(self, item: I) -> R:
         """The item's result, or its error raised."""
-        mine: Future[R] = Future()
-        with self._changed:
-            self._waiting.append((item, mine))
-        if self._is_to_work(mine):
+        mine: _Caller[I, R] = _Caller(item)
+        with self._lock:
+            self._waiting.append(mine)
+            is_first, self._is_working = not self._is_working, True
+            if len(self._waiting) >= self._expected:
+                self._is_complete.set()
+        if not is_first:
+            mine.is_called.wait()
+        if not mine.results:
             self._work_off()
-        return mine.result()
-
-    def _is_to_work(self, mine: "Future[R]") -> bool:
-        """Waits until another caller has done it, or none is at work and it is this one's turn."""
-        with self._changed:
-            self._changed.wait_for(lambda: mine.done() or not self._is_working)
-            if mine.done():
-                return False
-            self._is_working = True
-            return True
+        return mine.get()
 
     def _work_off(self) -> None:
-        if self._is_busy or len(self._waiting) > 1:
-            time.sleep(max(0.0, self._begun + self._apart - time.monotonic()))
-        with self._changed:
+        self._is_complete.wait(max(0.0, self._ended + self._apart - time.monotonic()))
+        with self._lock:
             batch, self._waiting = self._waiting, []
-        self._begun, self._is_busy = time.monotonic(), len(batch) > 1
         try:
-            results = self._work([item for item, _ in batch])
+            results = self._work([caller.item for caller in batch])
         except Exception as exc:  # handed to every caller, each of whom raises it
             results = [exc] * len(batch)
-        for (_, future), result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
-        with self._changed:
-            self._is_working = False
-            self._changed.notify_all()
+        self._hand_on(len(batch))
+        for caller, result in zip(batch, results, strict=True):
+            caller.results.append(result)
+            caller.is_called.set()
+
+    def _hand_on(self, done: int) -> None:
+        """Lets the first of those that have come meanwhile work them off."""
+        self._ended = time.monotonic()
+        with self._lock:
+            self._expected = done + len(self._waiting)
+            self._is_complete.clear()
+            self._is_working = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].is_called.set()

@@ -28,6 +28,7 @@ from app.services.measuring import Measuring
 from app.services.models import Models
 from app.services.operations import Operations
 from app.services.platform import Platform
+from app.services.recording import Recorder
 from app.services.retention import Retention
 from app.services.retraining import Retraining
 from app.services.runs import Runs
@@ -161,16 +162,15 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
     admission = Admission(Turns(database), upload_store, _bounds(settings))
     setbacks = Setbacks(users=users, jobs=job_store, sessions=session_store, webhooks=webhooks)
     alarm = Alarm(settings.stall_seconds, settings.job_seconds)
-    training = Training(
+    recorder = Recorder(
         client=client,
         users=users,
         sessions=session_store,
-        registry=registry,
         job_store=job_store,
         jobs=jobs,
-        automatic=automatic,
         admission=admission,
     )
+    training = Training(registry=registry, job_store=job_store, automatic=automatic, recorder=recorder)
     retraining = Retraining(
         client=client,
         users=users,

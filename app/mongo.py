@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.errors import (
     AutoReconnect,
+    BulkWriteError,
     ConnectionFailure,
     ExecutionTimeout,
     NetworkTimeout,
@@ -52,6 +53,7 @@ _GONE = (
     WTimeoutError,
 )
 _OUT_OF_DISK_SPACE = 14031
+_DUPLICATE = 11_000
 _PASSING_LABELS = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 
@@ -122,6 +124,11 @@ def after_commit(task: Callable[[], None]) -> None:
     tasks = _AFTER_COMMIT.get()
     if task not in tasks:
         tasks.append(task)
+
+
+def are_duplicates(error: BulkWriteError) -> bool:
+    """Whether a unique index is all that kept documents from being written."""
+    return all(failed["code"] == _DUPLICATE for failed in error.details["writeErrors"])
 
 
 def answers(client: Client) -> bool:

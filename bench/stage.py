@@ -29,6 +29,7 @@ from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
 TRACK = TRACKS[0]
 LAP_TIME = "lap_time_prediction"
+CROWD = 16  # clients where it matters that many ask at the same moment
 START_SECONDS = 60.0
 LOOK_SECONDS, LEARNED_SECONDS = 0.01, 120.0  # between two looks at a job, and until it must be learned
 # One driver of the bench asks what many do, for minutes on end.
@@ -71,9 +72,11 @@ class Stage:
         self.seconds = seconds
         self.is_quick = is_quick
         self.clients = Clients()
+        self.crowd = Clients(CROWD)
         self._stack = ExitStack()
         self.folder = Path(self._stack.enter_context(TemporaryDirectory(prefix="lapwise-bench-")))
         self._stack.enter_context(self.clients)
+        self._stack.enter_context(self.crowd)
 
     def __enter__(self) -> Self:
         return self

@@ -232,6 +232,18 @@ def create_model(
     InvalidHyperparameters
         Some are unknown or out of range; the details' `fields` names each.
     """
+    entry, model, values = _chosen(model_type, algorithm, hyperparameters)
+    return model(algorithm=entry.name, hyperparameters=values, estimator=entry.build(values, seed))
+
+
+def check(model_type: str, algorithm: str | None, hyperparameters: Mapping[str, Any]) -> None:
+    """Whether `create_model` makes such a model, by raising what it would."""
+    _chosen(model_type, algorithm, hyperparameters)
+
+
+def _chosen(
+    model_type: str, algorithm: str | None, hyperparameters: Mapping[str, Any] | None
+) -> tuple[_Entry, type[RacingModel[Any]], dict[str, Any]]:
     entries = _entries(model_type)
     found = [pair for pair in entries if algorithm in (None, pair[0].name)]
     if not found:
@@ -240,8 +252,7 @@ def create_model(
             f"{model_type} has no algorithm {algorithm!r}", algorithm=[f"must be one of {', '.join(names)}"]
         )
     entry, model = found[0]
-    values = _checked(entry, hyperparameters or {})
-    return model(algorithm=entry.name, hyperparameters=values, estimator=entry.build(values, seed))
+    return entry, model, _checked(entry, hyperparameters or {})
 
 
 def _entries(model_type: str) -> list[tuple[_Entry, type[RacingModel[Any]]]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from app.domain import LineageKey, NewSession, Version, new_id
+from app.domain import LineageKey, NewSession, Session, Version, new_id
 from learning.simulator import CARS, TRACKS, simulate_session, write_session
 
 TRACK = TRACKS[0]
@@ -45,6 +45,26 @@ def acc_chunks(path: Path, rows: int = 300) -> Iterator[list[dict[str, Any]]]:
     frame = frame.with_columns((pl.col("Graphics_current_time") * 1000).round(), pl.col("Physics_gear") + 1)
     for start in range(0, len(frame), rows):
         yield frame[start : start + rows].to_dicts()
+
+
+def a_session(user_id: str, **fields: Any) -> Session:
+    """A session's document, which has no files."""
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "user_id": user_id,
+        "track_name": TRACK,
+        "session_name": "Monday",
+        "car_model": CAR,
+        "setup": {},
+        "format": "csv",
+        "size": 10,
+        "sha256": "0" * 64,
+        "laps_count": 4,
+        "valid_laps_count": 3,
+        "best_lap_time": 90.5,
+        "created_at": BEGINNING,
+    }
+    return Session(**values | fields)
 
 
 def a_version(number: str, key: LineageKey, **fields: Any) -> Version:

@@ -15,7 +15,8 @@ from app.errors import Overloaded, TooMuchWaiting
 from app.stores.turns import Turns
 from app.stores.uploads import UploadStore
 
-LOOK_SECONDS = 1.0  # between two counts of all that waits; a driver's own is counted each time
+LOOK_SECONDS = 1.0  # between two counts of what waits
+TALLIES = 10_000  # drivers whose counts are kept for so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +38,10 @@ class Admission:
     """Lets work in, or refuses it."""
 
     def __init__(self, turns: Turns, uploads: UploadStore, bounds: Bounds) -> None:
-        self._turns = turns
         self._uploads = uploads
         self._bounds = bounds
+        most = bounds.driver_jobs
+        self._driver_jobs = _Tally(lambda user_id: turns.waiting_of(user_id, most), near=most // 2)
         self._jobs = _Glance(lambda: turns.waiting(bounds.jobs))
         self._bytes = _Glance(uploads.waiting_bytes)
         self._reading = BoundedSemaphore(bounds.reading)
@@ -48,8 +50,8 @@ class Admission:
         """Whether as many jobs are queued as the platform takes."""
         return self._jobs.count() >= self._bounds.jobs
 
-    def check_jobs(self, user_id: str) -> None:
-        """For a driver's request that makes jobs.
+    def check_jobs(self, user_id: str, *, besides: int = 0) -> None:
+        """For a driver's request that makes a job, `besides` others of the driver that are let in with it.
 
         Raises
         ------
@@ -59,7 +61,7 @@ class Admission:
             So has the platform.
         """
         most = self._bounds.driver_jobs
-        if self._turns.waiting_of(user_id, most) >= most:
+        if self._driver_jobs.count(user_id) + besides >= most:
             raise TooMuchWaiting(
                 f"you have {most} jobs waiting, as many as a driver may have; go on when some are done",
                 limit=most,
@@ -120,3 +122,25 @@ class _Glance:
             self._count = self._look()
             self._until = time.monotonic() + LOOK_SECONDS
         return self._count
+
+
+class _Tally:
+    """Of each driver a count that is looked up now and then, and each time once it is near its bound.
+
+    In between it goes on by one for each time that it is asked for. What other processes let in meanwhile is
+    not in it, but half of a bound is more than a driver can ask for in that time.
+    """
+
+    def __init__(self, look: Callable[[str], int], near: int) -> None:
+        self._look = look
+        self._near = near
+        self._known: dict[str, tuple[int, float]] = {}  # the count, and until when it is good
+
+    def count(self, user_id: str) -> int:
+        count, until = self._known.get(user_id, (0, 0.0))
+        if count >= self._near or time.monotonic() >= until:
+            count, until = self._look(user_id), time.monotonic() + LOOK_SECONDS
+        if len(self._known) >= TALLIES:
+            self._known.clear()
+        self._known[user_id] = count + 1, until
+        return count

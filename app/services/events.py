@@ -37,7 +37,7 @@ from app.stores.events import EventStore, TakenEvent
 from app.stores.sessions import SessionStore
 from learning.setups import parameters_of
 
-APART = 0.02  # seconds between two transactions while events come faster than one by one
+APART = 0.02  # seconds that a batch waits at most while events come faster than one by one
 READ_AT_ONCE = 4  # events with telemetry in them, which a process reads one after the other
 NOTHING: Mapping[str, TakenEvent] = MappingProxyType({})
 

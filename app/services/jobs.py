@@ -31,13 +31,16 @@ class Jobs:
         """Shows recorded jobs and tells the workers; a message that gets lost is sent again by the sweep."""
         self.show(*jobs)
         for job in jobs:
-            log.info("job_recorded", job_id=job.id, kind=job.kind.value, for_requests=job.request_ids)
-            self._queue.send(job.id)
+            about = {"user_id": job.user_id, "for_requests": job.request_ids}
+            if job.request_ids:  # another request may be doing this for several
+                about["request_id"] = job.request_ids[0]
+            log.info("job_recorded", job_id=job.id, kind=job.kind.value, **about)
+        if jobs:
+            self._queue.send_all({job.id: job.request_ids for job in jobs})
 
     def show(self, *jobs: Job) -> None:
         """Shows jobs that the workers have been told of and that have changed."""
-        for job in jobs:
-            self._status.save(job)
+        self._status.save_all(jobs)
 
     def get(self, user_id: str, job_id: str) -> Job:
         job = self._status.get(job_id, lambda: self._jobs.get(user_id, job_id))

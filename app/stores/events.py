@@ -10,9 +10,7 @@ from pymongo.errors import BulkWriteError
 
 from app.domain import Job, Session
 from app.errors import EventIdReused
-from app.mongo import Document, errors_translated, from_document, to_document
-
-DUPLICATE = 11_000
+from app.mongo import Document, are_duplicates, errors_translated, from_document, to_document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +52,7 @@ class EventStore:
             if documents:
                 self._events.insert_many(documents, session=tx)
         except BulkWriteError as exc:
-            if all(error["code"] == DUPLICATE for error in exc.details["writeErrors"]):
+            if are_duplicates(exc):
                 raise EventIdReused from exc
             raise
 

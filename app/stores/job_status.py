@@ -1,7 +1,7 @@
 """Job status as clients poll it: one Redis read a poll, rebuilt from the durable record when Redis forgot."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -45,10 +45,18 @@ class JobStatusStore:
 
     def save(self, job: Job) -> None:
         """Shows a job's new state. MongoDB has it already, so Redis being away loses nothing."""
+        self.save_all([job])
+
+    def save_all(self, jobs: Iterable[Job]) -> None:
+        """Shows the new state of several jobs by one round trip."""
+        shown = {_key(job.id): job for job in jobs}
         try:
-            self._redis.set(_key(job.id), _dumped(job), ex=_kept(job))
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for key, job in shown.items():
+                    pipeline.set(key, _dumped(job), ex=_kept(job))
+                pipeline.execute()
         except RedisError as exc:
-            log.warning("job_status_not_shown", job_id=job.id, error=str(exc))
+            log.warning("job_status_not_shown", job_ids=[job.id for job in shown.values()], error=str(exc))
 
     def get(self, job_id: str, load: Callable[[], Job]) -> Job:
         """The job's state; where Redis has none, what `load` gives, kept unless a newer one came."""

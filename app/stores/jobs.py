@@ -12,11 +12,11 @@ import pymongo
 from pymongo import InsertOne, ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from app.domain import Job, JobKind, JobStatus, Page, Progress, utc_now
 from app.errors import IdempotencyKeyReused, JobCancelled, JobFinished, JobNotFound, LeaseLost
-from app.mongo import Document, answers, errors_translated, from_document, to_document
+from app.mongo import Document, answers, are_duplicates, errors_translated, from_document, to_document
 from app.paging import page_of
 from app.stores.turns import Turns, due
 
@@ -45,24 +45,36 @@ class JobStore:
         self._lease = lease
 
     def add(self, job: Job, *, tx: ClientSession) -> Job:
-        """Records a job.
+        """Records a job."""
+        (added,) = self.add_all([job], tx=tx)
+        return added
+
+    def add_all(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
+        """Records jobs; as they are then, each with its turn.
 
         Raises
         ------
         IdempotencyKeyReused
-            Its driver has used the key before.
+            The driver of one of them has used its key before.
         """
-        (job,) = self._turns.give([job], tx=tx)
+        placed = self._turns.give(jobs, tx=tx)
         try:
-            self._jobs.insert_one(_document(job), session=tx)
-        except DuplicateKeyError as exc:
-            raise IdempotencyKeyReused from exc
-        return job
+            if placed:
+                self._jobs.insert_many([_document(job) for job in placed], session=tx)
+        except BulkWriteError as exc:
+            if are_duplicates(exc):
+                raise IdempotencyKeyReused from exc
+            raise
+        return placed
 
-    def find_by_key(self, user_id: str, idempotency_key: str) -> Job | None:
+    def find_by_keys(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Job]:
+        """The jobs that were recorded under idempotency keys, by driver and key."""
+        if not keys:
+            return {}
+        either = [{"userId": user_id, "idempotencyKey": key} for user_id, key in keys]
         with errors_translated():
-            found = self._jobs.find_one({"userId": user_id, "idempotencyKey": idempotency_key})
-        return from_document(Job, found) if found else None
+            found = list(self._jobs.find({"$or": either}))
+        return {(job["userId"], job["idempotencyKey"]): from_document(Job, job) for job in found}
 
     def automatic_among(
         self, session_ids: Collection[str], lineage_ids: Collection[str], *, tx: ClientSession

@@ -1,14 +1,17 @@
 """Tells workers and the courier of work; the queues are only messengers, MongoDB has the durable record."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from ssl import CERT_NONE, CERT_OPTIONAL, CERT_REQUIRED
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import structlog
 from celery import Celery
-from kombu import Connection, Exchange, Queue
-from kombu.exceptions import ChannelError, OperationalError
+from kombu import Connection, Exchange, Producer, Queue
+from kombu.exceptions import BatchPublishError, ChannelError, OperationalError
+from kombu.utils.uuid import uuid
 
 from app.logs import request_ids
 
@@ -28,6 +31,7 @@ REDIS_OPTIONS = {
     "socket_keepalive": True,
     "visibility_timeout": 3600,
 }
+ONCE_MORE = {"max_retries": 1, "interval_start": 0.1}  # who asks for a job does not wait for a dead broker
 AMQP_OPTIONS = {"write_timeout": 5.0}  # seconds; a broker that is full stops reading
 # How long RabbitMQ, from 3.12 on, waits for a worker to acknowledge a task before it closes the channel. A
 # constant: a queue that is there cannot be declared with another. Redis has its visibility timeout instead.
@@ -38,6 +42,7 @@ TASK_QUEUES = tuple(
     for name in (QUEUE, CHORES_QUEUE, COURIER_QUEUE)
 )
 _VERIFY = {"required": CERT_REQUIRED, "optional": CERT_OPTIONAL, "none": CERT_NONE}
+Messages = Iterable[tuple[tuple[str, ...], Sequence[str]]]  # a task's arguments, and ids of requests
 PROBE_SECONDS = 3.0
 WORKERS_SECONDS = 1.0  # in which they must answer
 log = structlog.get_logger()
@@ -59,8 +64,10 @@ class JobQueue:
 
     def __init__(self, broker_url: str) -> None:
         self._celery = Celery("lapwise", set_as_current=False)
+        options = broker_options(broker_url)
+        options["broker_transport_options"] |= ONCE_MORE
         self._celery.conf.update(
-            broker_options(broker_url),
+            options,
             task_queues=TASK_QUEUES,
             task_default_queue=QUEUE,
             task_default_exchange="",
@@ -70,7 +77,11 @@ class JobQueue:
 
     def send(self, job_id: str) -> bool:
         """Whether a worker was told of the job; if not, the sweep tells one later."""
-        return self._send(RUN_JOB, QUEUE, job_id)
+        return self.send_all({job_id: request_ids()})
+
+    def send_all(self, jobs: Mapping[str, Sequence[str]]) -> bool:
+        """Whether workers were told of jobs, each with the ids of the requests that it comes from."""
+        return self._send(RUN_JOB, QUEUE, [((job_id,), asked) for job_id, asked in jobs.items()])
 
     def depth(self) -> int:
         """How many messages for the workers wait; 0 also when the broker has no such queue or cannot tell."""
@@ -97,18 +108,34 @@ class JobQueue:
 
     def wake_courier(self) -> bool:
         """Whether the courier was told that notifications are due; if not, the sweep tells it later."""
-        return self._send(DELIVER, COURIER_QUEUE)
+        return self._send(DELIVER, COURIER_QUEUE, [((), request_ids())])
 
-    def _send(self, task: str, queue: str, *arguments: str) -> bool:
-        headers = {"request_ids": list(request_ids())}
+    def _send(self, task: str, queue: str, messages: Messages) -> bool:
+        """Sends a task for each of some messages; to Redis by one round trip."""
         try:
-            self._celery.send_task(
-                task, args=arguments, headers=headers, queue=queue, retry=False, ignore_result=True
-            )
-        except OperationalError as exc:
-            log.warning("task_not_sent", task=task, arguments=arguments, error=str(exc))
+            with self._celery.producer_pool.acquire(block=True) as producer, producer.batch():
+                self._publish(producer, task, queue, messages)
+        except self._failures as exc:
+            log.warning("tasks_not_sent", task=task, error=str(exc))
             return False
         return True
+
+    def _publish(self, producer: Producer, task: str, queue: str, messages: Messages) -> None:
+        """`Celery.send_task` in half its time: no routes, no results, one look for the queue."""
+        amqp = self._celery.amqp
+        declare = [amqp.queues[queue]]
+        for arguments, asked in messages:
+            message = amqp.create_task_message(uuid(), task, arguments, {}, ignore_result=True)
+            headers = message.headers | {"request_ids": list(asked)}
+            options = {"routing_key": queue, "serializer": "json", "declare": declare} | message.properties
+            producer.publish(message.body, headers=headers, **options)
+            declare = []
+
+    @cached_property
+    def _failures(self) -> tuple[type[Exception], ...]:
+        """What a broker that does not answer, or takes nothing, makes of a message."""
+        connection = self._celery.connection_for_write()
+        return OperationalError, BatchPublishError, *connection.connection_errors, *connection.channel_errors
 
 
 def broker_options(url: str) -> dict[str, Any]:

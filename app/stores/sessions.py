@@ -101,11 +101,12 @@ class SessionStore:
             return {document["_id"]: from_document(Session, document) for document in cursor}
 
     def find_of_any(
-        self, user_ids: Collection[str], session_ids: Collection[str], *, tx: ClientSession
+        self, user_ids: Collection[str], session_ids: Collection[str], *, tx: ClientSession | None = None
     ) -> dict[str, Session]:
         """Those of the named sessions that are one of the drivers', by id."""
         which = {"_id": {"$in": list(session_ids)}, "userId": {"$in": list(user_ids)}}
-        found = self._sessions.find(which, {"laps": 0}, session=tx)
+        with errors_translated(tx):
+            found = list(self._sessions.find(which, {"laps": 0}, session=tx))
         return {document["_id"]: from_document(Session, document) for document in found}
 
     def every(self) -> Iterator[Session]:

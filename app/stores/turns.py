@@ -6,7 +6,7 @@ two drivers with jobs waiting each gets every second turn, whoever came first an
 taking the next job is one look at the front of an index.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from pymongo.client_session import ClientSession
@@ -30,12 +30,13 @@ class Turns:
     Parameters
     ----------
     database
-        Collections `jobs` and `turns`, in which one document holds the turn being served.
+        Collections `jobs`, `users`, and `turns`, in which one document holds the turn being served.
     """
 
     def __init__(self, database: Database[Document]) -> None:
         self._jobs = database["jobs"]
         self._turns = database["turns"]
+        self._users = database["users"]
 
     def give(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
         """New jobs with their turns, each driver's and flow's in the order given.
@@ -43,16 +44,14 @@ class Turns:
         Its caller holds the drivers' accounts in the same transaction, so that of a driver's requests at the
         same moment each gets a turn of its own.
         """
-        found = self._turns.find_one({"_id": _NOW}, session=tx)
-        now, given = found["turn"] if found else 0, []
-        last: dict[tuple[str, bool], int] = {}
+        jobs, given = list(jobs), []
+        now, last = self._served(jobs, tx)
         for job in jobs:
-            flow = job.user_id, job.automatic
             if job.kind is JobKind.RETRAIN:
                 given.append(replace(job, turn=now + RETRAIN_LATER))
                 continue
-            before = last[flow] if flow in last else self._last(*flow, tx)
-            last[flow] = max(now, before + 1)
+            flow = job.user_id, job.automatic
+            last[flow] = max(now, last.get(flow, -1) + 1)
             given.append(replace(job, turn=last[flow]))
         return given
 
@@ -87,11 +86,16 @@ class Turns:
         with errors_translated():
             return self._jobs.count_documents({"status": _QUEUED}, limit=max(at_most, 1))
 
-    def _last(self, user_id: str, automatic: bool, tx: ClientSession) -> int:
-        flow = {"userId": user_id, "automatic": automatic, "kind": {"$ne": JobKind.RETRAIN.value}}
-        found = self._jobs.find_one(flow, {"turn": 1}, sort=[("turn", -1)], session=tx)
-        turn = found.get("turn") if found else None
-        return -1 if turn is None else int(turn)
+    def _served(self, jobs: Sequence[Job], tx: ClientSession) -> tuple[int, dict[tuple[str, bool], int]]:
+        """The turn being served, and the last one of each of the jobs' flows that has any."""
+        now, last = 0, {}
+        for automatic in {job.automatic for job in jobs}:
+            drivers = {job.user_id for job in jobs if job.automatic == automatic}
+            for found in self._users.aggregate(_turns_of(drivers, automatic), session=tx):
+                now = found.get("now") or 0
+                if found.get("last") is not None:
+                    last[found["_id"], automatic] = int(found["last"])
+        return now, last
 
     def _running_lineages(self) -> set[str]:
         with errors_translated():
@@ -106,6 +110,32 @@ class Turns:
         } | due()
         with errors_translated():
             return self._jobs.find_one(query, {"lineageId": 1, "turn": 1}, sort=FRONT)
+
+
+def _turns_of(drivers: Collection[str], automatic: bool) -> list[Document]:
+    """Of each driver the last turn of a flow, and the turn being served, by one query."""
+    of_flow: list[Document] = [
+        {"$match": {"automatic": automatic, "kind": {"$ne": JobKind.RETRAIN.value}}},
+        {"$sort": {"turn": -1}},
+        {"$limit": 1},
+        {"$project": {"turn": 1}},
+    ]
+    served = [{"$match": {"_id": _NOW}}]
+    found = {"last": {"$first": "$jobs.turn"}, "now": {"$first": "$turns.turn"}}
+    return [
+        {"$match": {"_id": {"$in": list(drivers)}}},
+        {
+            "$lookup": {
+                "from": "jobs",
+                "localField": "_id",
+                "foreignField": "userId",
+                "pipeline": of_flow,
+                "as": "jobs",
+            }
+        },
+        {"$lookup": {"from": "turns", "pipeline": served, "as": "turns"}},
+        {"$project": found},
+    ]
 
 
 def due() -> Document:

@@ -8,9 +8,8 @@ from app.stores.queue import QUEUE
 from bench.consuming import consumer_of
 from bench.figures import Figure, interleaved, ratios
 from bench.load import Call, Load
-from bench.stage import LAP_TIME, TRACK, Driver, Stage, learn
+from bench.stage import CROWD, LAP_TIME, TRACK, Driver, Stage, learn
 
-DRIVERS = 16
 CLIENTS, POLLS = 1_000, 3
 LAPS = 5
 READS = ("get", "mget", "hget", "hgetall", "hmget")
@@ -18,8 +17,12 @@ SETTLE_SECONDS = 2.0
 
 
 def submit(stage: Stage) -> list[Figure]:
-    """A job recorded and queued, against a Flask app that writes once to MongoDB and once to Redis."""
-    calls = [_training(stage, stage.driver()) for _ in range(DRIVERS)]
+    """A job recorded and queued, against a Flask app that writes once to MongoDB and once to Redis.
+
+    Each of the clients is a driver, on both sides: jobs that are asked for at the same moment are recorded
+    together, and with few clients there are few of these.
+    """
+    calls = [_training(stage, stage.driver()) for _ in range(CROWD)]
     servers = stage.platform.servers()
     recorder = f"bench.bare_flask:recorder({servers['LAPWISE_MONGO_URL']!r},{servers['LAPWISE_REDIS_URL']!r})"
     with stage.serving(recorder) as address, consumer_of(stage.platform) as consumer:
@@ -33,7 +36,7 @@ def submit(stage: Stage) -> list[Figure]:
     rates, bare_rates = [load.rate for load in ours], [load.rate for load in theirs]
     return [
         Figure(
-            what="POST /model/train until its 202, requests/s",
+            what=f"POST /model/train until its 202, {CROWD} drivers at once: requests/s",
             against="a bare Flask endpoint with one write to MongoDB and one to Redis",
             values=ratios(rates, bare_rates),
             bar=0.7,
@@ -80,7 +83,7 @@ def _training(stage: Stage, driver: Driver) -> Call:
 
 def _offered(stage: Stage, calls: list[Call]) -> Load:
     """A load of requests; after it no job waits, so that the next round begins as this one did."""
-    load = stage.clients.offer(calls, stage.seconds)
+    load = stage.crowd.offer(calls, stage.seconds)
     database = stage.container.mongo_client[stage.container.settings.database]
     database["jobs"].delete_many({"status": "queued"})
     stage.container.redis.delete(QUEUE)

@@ -24,6 +24,12 @@ Documents = Database[dict[str, Any]]
 FLOODER, OTHER, THIRD = "a" * 24, "b" * 24, "c" * 24
 
 
+@pytest.fixture(autouse=True)
+def drivers(database: Documents) -> None:
+    """Their accounts, which jobs are recorded of."""
+    database["users"].insert_many([{"_id": name, "email": name} for name in (FLOODER, OTHER, THIRD)])
+
+
 def waiting(container: Container, user_id: str, *tracks: str, automatic: bool = True, **fields: Any) -> None:
     """Queued jobs of lineages of a driver, one a track."""
     kind = fields.pop("kind", JobKind.TRAIN)
@@ -182,7 +188,7 @@ def test_a_platform_with_too_many_jobs_waiting_is_overloaded_for_all(
     other = Driver(strict, tmp_path, "lewis")
     assert [upload(driver, index, f"track {index}").status_code for index in (1, 2)] == [201, 201]
     assert upload(other, 3, "track 3").status_code == 201
-    strict.training._admission._jobs._until = 0.0  # so that it counts again
+    strict.training._recorder._admission._jobs._until = 0.0  # so that it counts again
     assert refusal(upload(other, 4, "track 4")) == (503, "overloaded")
 
 

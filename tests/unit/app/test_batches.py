@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event
+from threading import Barrier, Event
 
 import pytest
 
@@ -44,6 +44,27 @@ def test_who_comes_while_a_batch_is_under_way_is_in_the_next_one() -> None:
             rest[2].result()
         assert [one.result() for one in rest[:2] + rest[3:]] == [2, 4, 8, 10, 12, 14, 16]
     assert sizes == [1, 8]
+
+
+def test_a_batch_begins_when_those_of_the_one_before_are_back_or_a_moment_has_passed() -> None:
+    sizes, both = [], Barrier(2)
+
+    def work(items: Sequence[int]) -> list[int | Exception]:
+        sizes.append(len(items))
+        while len(sizes) == 1 and not batches._waiting:
+            time.sleep(0.001)
+        return doubled(items)
+
+    def ask(_: int) -> list[int]:
+        both.wait(5)
+        return [batches.do(item) for item in range(4)]
+
+    batches = Batches(work, apart=0.4)
+    started = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(ask, range(2))) == [[0, 2, 4, 6]] * 2
+    assert sizes == [1, 2, 2, 2, 1]
+    assert 0.4 <= time.monotonic() - started < 1.2, "only the last, who waits for one that is gone, waits"
 
 
 def test_an_error_of_the_work_reaches_every_caller_and_the_next_batch_goes_on() -> None:

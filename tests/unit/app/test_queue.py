@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.stores.queue import broker_answers, broker_options
+from app.stores.queue import JobQueue, broker_answers, broker_options
 
 
 @pytest.mark.parametrize(
@@ -43,5 +43,6 @@ def test_only_redis_is_told_of_the_visibility_timeout() -> None:
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1/0", "amqp://u:p@127.0.0.1:1//", "rediss://127.0.0.1:1/0"]
 )
-def test_a_queue_that_is_not_there_does_not_answer(url: str) -> None:
+def test_a_queue_that_is_not_there_does_not_answer_and_takes_no_message(url: str) -> None:
     assert not broker_answers(url)
+    assert not JobQueue(url).send_all({"a" * 24: ("request",), "b" * 24: ()})
