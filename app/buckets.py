@@ -4,11 +4,12 @@ import hashlib
 from datetime import datetime
 from typing import BinaryIO
 
-from bson import ObjectId
-from gridfs import GridFSBucket, NoFile
+from bson import Int64, ObjectId
+from gridfs import DEFAULT_CHUNK_SIZE, GridFSBucket, NoFile
 from gridfs.errors import CorruptGridFile
 from pymongo.database import Database
 
+from app.domain import utc_now
 from app.mongo import MAJORITY, Document, errors_translated
 
 
@@ -25,16 +26,23 @@ class Bucket:
 
     def __init__(self, database: Database[Document], name: str, *, owners: str) -> None:
         self._files = GridFSBucket(database, bucket_name=name, write_concern=MAJORITY)
-        self._chunks = database[f"{name}.chunks"]
+        self._heads = database.get_collection(f"{name}.files", write_concern=MAJORITY)
+        self._chunks = database.get_collection(f"{name}.chunks", write_concern=MAJORITY)
         self._owners = owners
 
     def put(self, file_id: str, source: bytes | BinaryIO) -> None:
         with errors_translated():
-            self._files.upload_from_stream_with_id(file_id, file_id, source)
+            if isinstance(source, bytes) and 0 < len(source) <= DEFAULT_CHUNK_SIZE:
+                self._put_small(file_id, source)
+            else:
+                self._files.upload_from_stream_with_id(file_id, file_id, source)
 
     def get(self, file_id: str) -> bytes | None:
         """The whole file; None where there is none."""
         with errors_translated():
+            parts = self._parts(file_id)
+            if parts and len(parts[-1]) < DEFAULT_CHUNK_SIZE:  # only the last one is not full
+                return b"".join(parts)
             try:
                 return self._files.open_download_stream(file_id).read()
             except NoFile:
@@ -75,6 +83,18 @@ class Bucket:
         for file_id in orphans:
             self.remove(file_id)
         return len(orphans)
+
+    def _put_small(self, file_id: str, data: bytes) -> None:
+        """Writes a file of one part as GridFS does, which would first look twice for its indexes."""
+        self._chunks.insert_one({"files_id": file_id, "n": 0, "data": data})
+        head = {"filename": file_id, "chunkSize": DEFAULT_CHUNK_SIZE, "length": Int64(len(data))}
+        self._heads.insert_one({"_id": file_id, "uploadDate": utc_now()} | head)
+
+    def _parts(self, file_id: str) -> list[bytes]:
+        """The file's parts in order by one query, where GridFS makes two; none if one between is missing."""
+        found = list(self._chunks.find({"files_id": file_id}, {"n": 1, "data": 1}).sort("n", 1))
+        is_whole = [part["n"] for part in found] == list(range(len(found)))
+        return [part["data"] for part in found] if is_whole else []
 
     def _orphans(self, older_than: datetime) -> list[Document]:
         newest = str(ObjectId.from_datetime(older_than))

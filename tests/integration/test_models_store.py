@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 from bson import ObjectId
+from gridfs import DEFAULT_CHUNK_SIZE, GridFSBucket
+from gridfs.errors import CorruptGridFile
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -348,6 +350,29 @@ def test_a_binary_of_another_size_or_with_a_part_missing_is_refused(
     database["models.chunks"].delete_one({"files_id": model_id, "n": 1})
     with pytest.raises(ArtifactRefused, match="cannot be read"):
         artifacts.read(model_id, size=len(data))
+
+
+@pytest.mark.parametrize("size", [0, 4, DEFAULT_CHUNK_SIZE, DEFAULT_CHUNK_SIZE + 1])
+def test_a_file_of_any_size_lies_there_as_gridfs_reads_it(
+    artifacts: Artifacts, database: Database[Document], size: int
+) -> None:
+    file_id, data = new_id(), bytes(size)
+    assert artifacts.get(file_id) is None
+    artifacts.put(file_id, data)
+    stored = GridFSBucket(database, bucket_name="models").open_download_stream(file_id)
+    assert (stored.read(), stored.length, stored.filename) == (data, size, file_id)
+    assert artifacts.get(file_id) == data
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_file_with_a_part_missing_is_not_read_as_if_it_were_whole(
+    artifacts: Artifacts, database: Database[Document], part: int
+) -> None:
+    file_id = new_id()
+    artifacts.put(file_id, bytes(600_000))
+    database["models.chunks"].delete_one({"files_id": file_id, "n": part})
+    with pytest.raises(CorruptGridFile):
+        artifacts.get(file_id)
 
 
 def test_the_sweep_removes_old_binaries_without_a_version_and_no_others(
