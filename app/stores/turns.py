@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
 
 from app.domain import Job, JobKind, JobStatus, utc_now
 from app.mongo import Document, errors_translated
@@ -36,6 +37,8 @@ class Turns:
     def __init__(self, database: Database[Document]) -> None:
         self._jobs = database["jobs"]
         self._turns = database["turns"]
+        # what a crash takes of it, the next job's turn makes good: it need not wait for the journal
+        self._served = self._turns.with_options(write_concern=WriteConcern(1))
 
     def give(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
         """New jobs with their turns, each driver's and flow's in the order given.
@@ -74,7 +77,7 @@ class Turns:
     def serve(self, turn: int) -> None:
         """Notes that a turn has come: newcomers go on from it."""
         with errors_translated():
-            self._turns.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
+            self._served.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
 
     def waiting_of(self, user_id: str, at_most: int) -> int:
         """How many jobs of a driver are queued, counted up to a bound."""
