@@ -7,6 +7,7 @@ from typing import BinaryIO
 from bson import Int64, ObjectId
 from gridfs import DEFAULT_CHUNK_SIZE, GridFSBucket, NoFile
 from gridfs.errors import CorruptGridFile
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from app.domain import utc_now
@@ -21,7 +22,7 @@ class Bucket:
     name
         Of the bucket.
     owners
-        The collection whose documents the files belong to; a file is written before its document.
+        The collection whose documents the files belong to; a file is written before its document, or with it.
     """
 
     def __init__(self, database: Database[Document], name: str, *, owners: str) -> None:
@@ -32,10 +33,17 @@ class Bucket:
 
     def put(self, file_id: str, source: bytes | BinaryIO) -> None:
         with errors_translated():
-            if isinstance(source, bytes) and 0 < len(source) <= DEFAULT_CHUNK_SIZE:
-                self._put_small(file_id, source)
+            if isinstance(source, bytes) and is_small(source):
+                self.put_small(file_id, source)
             else:
                 self._files.upload_from_stream_with_id(file_id, file_id, source)
+
+    def put_small(self, file_id: str, data: bytes, *, tx: ClientSession | None = None) -> None:
+        """Writes a file that `is_small` as GridFS does, which looks twice for its indexes and takes no part
+        in a transaction."""
+        self._chunks.insert_one({"files_id": file_id, "n": 0, "data": data}, session=tx)
+        head = {"filename": file_id, "chunkSize": DEFAULT_CHUNK_SIZE, "length": Int64(len(data))}
+        self._heads.insert_one({"_id": file_id, "uploadDate": utc_now()} | head, session=tx)
 
     def get(self, file_id: str) -> bytes | None:
         """The whole file; None where there is none."""
@@ -84,12 +92,6 @@ class Bucket:
             self.remove(file_id)
         return len(orphans)
 
-    def _put_small(self, file_id: str, data: bytes) -> None:
-        """Writes a file of one part as GridFS does, which would first look twice for its indexes."""
-        self._chunks.insert_one({"files_id": file_id, "n": 0, "data": data})
-        head = {"filename": file_id, "chunkSize": DEFAULT_CHUNK_SIZE, "length": Int64(len(data))}
-        self._heads.insert_one({"_id": file_id, "uploadDate": utc_now()} | head)
-
     def _parts(self, file_id: str) -> list[bytes]:
         """The file's parts in order by one query, where GridFS makes two; none if one between is missing."""
         found = list(self._chunks.find({"files_id": file_id}, {"n": 1, "data": 1}).sort("n", 1))
@@ -106,3 +108,8 @@ class Bucket:
             {"$match": {"owners": []}},
             {"$project": {"_id": 1}},
         ]
+
+
+def is_small(data: bytes) -> bool:
+    """Whether a file has one part, and so may be written within a transaction."""
+    return 0 < len(data) <= DEFAULT_CHUNK_SIZE

@@ -44,6 +44,7 @@ from app.services import attempts
 from app.settings import Settings
 from app.stores.jobs import JobStore
 from learning.errors import InvalidHyperparameters, LearningError, UnknownAlgorithm
+from models_store.store import Draft
 from tests.factories import TRACK, new_session, session_file
 
 DRIVER, STRANGER = new_id(), new_id()
@@ -152,19 +153,19 @@ def test_a_taken_over_worker_stops_and_leaves_no_binary(
 ) -> None:
     session, (job,) = upload(1)
     jobs: JobStore = container.runs._jobs
-    prepare = container.runs._models.prepare
+    draft = container.runs._models.draft
     prepared = []
 
-    def slow_prepare(*arguments: object) -> Version:
-        version = prepare(*arguments)  # type: ignore[arg-type]
-        prepared.append(version)
+    def slow_draft(*arguments: object) -> Draft:
+        drafted = draft(*arguments)  # type: ignore[arg-type]
+        prepared.append(drafted.version)
         if len(prepared) == 1:  # meanwhile the lease runs out and another worker does the job
             held = replace(job, lease_token=_token(jobs, job), status=JobStatus.RUNNING)
             assert jobs.put_back(held, {}, timedelta(0)) is not None
             container.runs.run(job.id)
-        return version
+        return drafted
 
-    monkeypatch.setattr(container.runs._models, "prepare", slow_prepare)
+    monkeypatch.setattr(container.runs._models, "draft", slow_draft)
     container.runs.run(job.id)
     assert len(prepared) == 2, "both workers must have trained"
     assert active(container).id == prepared[1].id
