@@ -1,22 +1,38 @@
 """How many jobs the workers do, against Celery without work, and what a second process adds."""
 
+from __future__ import annotations
+
+import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from app.local.child import ChildPlatform
 from app.settings import LocalSettings
-from bench.bare_celery import NAME, NOTHING
+from bench.bare_celery import LEARN, NAME, NOTHING
 from bench.consuming import Consumer, celery_of, consumer_of
 from bench.figures import Figure, interleaved, ratios
-from bench.stage import ENVIRONMENT, Driver, Stage, environment_of, new_driver, running, session_file
+from bench.stage import (
+    ENVIRONMENT,
+    LAP_TIME,
+    Driver,
+    Stage,
+    environment_of,
+    new_driver,
+    running,
+    session_file,
+)
+from learning.telemetry import read_session
+from learning.zoo import create_model
 
-TASKS = 2_000
+TASKS, LESSONS = 2_000, 300
 RATE = 10.0  # Hz
 WAIT_SECONDS = 180.0
 LOOK_SECONDS = 0.25
@@ -24,16 +40,28 @@ LOOK_SECONDS = 0.25
 
 def queue(stage: Stage) -> list[Figure]:
     """Jobs that each learn a session of three laps, against empty tasks with the same broker and settings."""
-    with _bare_worker(stage.platform, stage) as empty, _lineages(stage.platform, stage, SHORT) as lineages:
-        jobs, tasks = zip(*interleaved(stage.rounds, lineages.rate, empty), strict=True)
+    with _bare_worker(stage.platform, stage) as bare, _lineages(stage.platform, stage, SHORT) as lineages:
+        empty = partial(bare, NOTHING, stage.many(TASKS))
+        learning = partial(bare, LEARN, stage.many(LESSONS), str(_lesson(stage)))
+        empty(), learning()  # no round pays for what a process does once
+        rates = interleaved(stage.rounds, lineages.rate, empty, learning)
+        jobs, tasks, lessons = zip(*rates, strict=True)
+    against = "empty tasks of a bare Celery, tasks/s"
     return [
         Figure(
             what="jobs that each learn a 3-lap session, jobs/s",
-            against="empty tasks of a bare Celery, tasks/s",
+            against=against,
             values=ratios(jobs, tasks),
             bar=0.3,
             details={"jobs_a_second": jobs, "tasks_a_second": tasks},
-        )
+        ),
+        Figure(
+            what="bare tasks that learn it and keep nothing, tasks/s",
+            against=against,
+            values=ratios(lessons, tasks),
+            bar=None,
+            details={"tasks_a_second": lessons},
+        ),
     ]
 
 
@@ -117,27 +145,43 @@ def _lineages(platform: ChildPlatform, stage: Stage, work: _Work) -> Iterator[_L
         yield lineages
 
 
+class _Bare(Protocol):
+    def __call__(self, task: str, count: int, *arguments: str) -> float: ...
+
+
 @contextmanager
-def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[Callable[[], float]]:
-    """Tells how many empty tasks a second a bare worker with as many processes does."""
+def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[_Bare]:
+    """Tells how many tasks of a kind a second a bare worker with as many processes does."""
     command = [sys.executable, "-m", "celery", "--quiet", "-A", "bench.bare_celery", "worker"]
     options = f"--queues {NAME} --without-gossip --without-mingle -O fair -n bare@%h"
     log, environment = stage.folder / "celery.log", environment_of(platform)
     concurrency = ["--concurrency", str(LocalSettings().worker_processes)]
     with running([*command, *options.split(), *concurrency], log, environment), celery_of(platform) as app:
-        consumer, count = Consumer(app, NAME, "bare@"), stage.many(TASKS)
+        consumer = Consumer(app, NAME, "bare@")
 
-        def rate() -> float:
+        def rate(task: str, count: int, *arguments: str) -> float:
             consumer.pause()
             for _ in range(count):
-                app.send_task(NOTHING, queue=NAME, ignore_result=True)
+                app.send_task(task, arguments, queue=NAME, ignore_result=True)
             started = time.perf_counter()
             consumer.resume()
             _wait_until_empty(stage)
             return count / (time.perf_counter() - started)
 
-        rate()
         yield rate
+
+
+def _lesson(stage: Stage) -> Path:
+    """A model that has learned such sessions as the jobs' models have, and the next one."""
+    folder, laps = stage.folder, SHORT.laps + UNTIMED
+    files = [session_file(folder, index, laps=laps, sample_rate=RATE) for index in range(stage.rounds)]
+    *before, session = [read_session(file).session for file in files]
+    model = create_model(LAP_TIME)
+    for earlier in before:
+        model.learn_session(earlier)
+    lesson = folder / "lesson"
+    lesson.write_bytes(pickle.dumps((pickle.dumps(model, pickle.HIGHEST_PROTOCOL), session)))
+    return lesson
 
 
 def _wait_until_empty(stage: Stage) -> None:
