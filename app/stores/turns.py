@@ -37,8 +37,9 @@ class Turns:
     def __init__(self, database: Database[Document]) -> None:
         self._jobs = database["jobs"]
         self._turns = database["turns"]
-        # what a crash takes of it, the next job's turn makes good: it need not wait for the journal
+        # what a crash takes of it, the next turn makes good: it need not wait for the journal
         self._served = self._turns.with_options(write_concern=WriteConcern(1))
+        self._last_served = -1  # by this process
 
     def give(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
         """New jobs with their turns, each driver's and flow's in the order given.
@@ -76,8 +77,11 @@ class Turns:
 
     def serve(self, turn: int) -> None:
         """Notes that a turn has come: newcomers go on from it."""
+        if turn <= self._last_served:
+            return
         with errors_translated():
             self._served.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
+        self._last_served = turn
 
     def waiting_of(self, user_id: str, at_most: int) -> int:
         """How many jobs of a driver are queued, counted up to a bound."""

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -91,6 +92,33 @@ def test_an_upload_starts_a_lineage_and_the_next_ones_grow_it(container: Contain
     assert [version.parent_id for version in history] == [None, history[0].id, history[1].id]
     assert history[2].training_session_ids == tuple(session.id for session in sessions)
     assert laps_inside(container, history[2]) == sum(session.valid_laps_count for session in sessions)
+
+
+def test_a_job_of_one_upload_asks_mongodb_nothing_twice(
+    container: Container, upload: Upload, database: Database[dict[str, Any]]
+) -> None:
+    _, (job,) = upload(1)
+    container.runs.run_next()
+    _, (job,) = upload(2)
+    database.command("profile", 2)
+    container.runs.run_next()
+    database.command("profile", 0)
+    asked = Counter(found["ns"].partition(".")[2] for found in database["system.profile"].find())
+    database.drop_collection("system.profile")
+    assert container.jobs.get(DRIVER, job.id).status is JobStatus.SUCCEEDED
+    assert asked == {
+        "jobs": 4,  # whose turn it is, the claim, the end, and whether another one waits
+        "turns": 1,
+        "lineages": 3,  # as it is, moved on, and whether it has drifted
+        "aimodels": 3,  # the base, no longer active, and the new version
+        "models.chunks": 2,
+        "models.files": 1,
+        "experiments": 1,
+        "sessions": 1,
+        "laps.chunks": 1,
+        "activations": 1,
+        "webhooks": 1,
+    }
 
 
 def test_uploads_that_pile_up_are_learned_together_in_one_job(container: Container, upload: Upload) -> None:
