@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,18 +19,15 @@ from app.settings import LocalSettings
 from bench.bare_celery import LEARN, NAME, NOTHING
 from bench.consuming import Consumer, celery_of, consumer_of
 from bench.figures import Figure, interleaved, ratios
+from bench.lessons import learn, learners, write_lesson
 from bench.stage import (
     ENVIRONMENT,
-    LAP_TIME,
     Driver,
     Stage,
     environment_of,
     new_driver,
     running,
-    session_file,
 )
-from learning.telemetry import read_session
-from learning.zoo import create_model
 
 TASKS, LESSONS = 2_000, 300
 RATE = 10.0  # Hz
@@ -42,7 +39,7 @@ def queue(stage: Stage) -> list[Figure]:
     """Jobs that each learn a session of three laps, against empty tasks with the same broker and settings."""
     with _bare_worker(stage.platform, stage) as bare, _lineages(stage.platform, stage, SHORT) as lineages:
         empty = partial(bare, NOTHING, stage.many(TASKS))
-        learning = partial(bare, LEARN, stage.many(LESSONS), str(_lesson(stage)))
+        learning = partial(bare, LEARN, stage.many(LESSONS), _lesson(stage, SHORT))
         empty(), learning()  # no round pays for what a process does once
         rates = interleaved(stage.rounds, lineages.rate, empty, learning)
         jobs, tasks, lessons = zip(*rates, strict=True)
@@ -77,8 +74,31 @@ def workers(stage: Stage) -> list[Figure]:
             values=ratios(two, one),
             bar=1.8,
             details={"two_jobs_a_second": two, "one_jobs_a_second": one},
-        )
+        ),
+        _only_learning(stage),
     ]
+
+
+def _only_learning(stage: Stage) -> Figure:
+    """The same with processes that have nothing but learning to do: what the machine's second core adds."""
+    lesson, count = _lesson(stage, LONG), stage.many(LONG.jobs)
+    with learners(2) as pair, learners(1) as single:
+        works = [partial(_lessons_rate, pool, lesson, count) for pool in (pair, single)]
+        interleaved(1, *works)  # no round pays for what a process does once
+        two, one = zip(*interleaved(stage.rounds, *works), strict=True)
+    return Figure(
+        what="sessions/s of two processes that learn them and do nothing else",
+        against="of one",
+        values=ratios(two, one),
+        bar=None,
+        details={"two_sessions_a_second": two, "one_sessions_a_second": one},
+    )
+
+
+def _lessons_rate(pool: ProcessPoolExecutor, lesson: str, count: int) -> float:
+    started = time.perf_counter()
+    list(pool.map(learn, [lesson] * count))
+    return count / (time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -107,8 +127,7 @@ class _Lineages:
     def rate(self) -> float:
         """Jobs a second, of jobs that wait when the workers begin."""
         self.consumer.pause()
-        laps = self.work.laps + UNTIMED
-        file = session_file(self.stage.folder, self.learned, laps=laps, sample_rate=RATE)
+        file = _session(self.stage, self.learned, self.work)
         for number in range(self.count):
             self.driver.client.upload(file, f"track {number}")
         self.learned += 1
@@ -171,17 +190,14 @@ def _bare_worker(platform: ChildPlatform, stage: Stage) -> Iterator[_Bare]:
         yield rate
 
 
-def _lesson(stage: Stage) -> Path:
-    """A model that has learned such sessions as the jobs' models have, and the next one."""
-    folder, laps = stage.folder, SHORT.laps + UNTIMED
-    files = [session_file(folder, index, laps=laps, sample_rate=RATE) for index in range(stage.rounds)]
-    *before, session = [read_session(file).session for file in files]
-    model = create_model(LAP_TIME)
-    for earlier in before:
-        model.learn_session(earlier)
-    lesson = folder / "lesson"
-    lesson.write_bytes(pickle.dumps((pickle.dumps(model, pickle.HIGHEST_PROTOCOL), session)))
-    return lesson
+def _lesson(stage: Stage, work: _Work) -> str:
+    """What a job has to learn when its lineage has learned a few such sessions."""
+    files = [_session(stage, index, work) for index in range(stage.rounds)]
+    return write_lesson(stage.folder / f"lesson{work.laps}", files)
+
+
+def _session(stage: Stage, index: int, work: _Work) -> Path:
+    return stage.session(index, laps=work.laps + UNTIMED, sample_rate=RATE)
 
 
 def _wait_until_empty(stage: Stage) -> None:
