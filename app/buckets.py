@@ -39,8 +39,8 @@ class Bucket:
                 self._files.upload_from_stream_with_id(file_id, file_id, source)
 
     def put_small(self, file_id: str, data: bytes, *, tx: ClientSession | None = None) -> None:
-        """Writes a file that `is_small` as GridFS does, which looks twice for its indexes and takes no part
-        in a transaction."""
+        """Writes a file that `is_small` as GridFS would, which looks for its indexes each time and takes no
+        part in transactions."""
         self._chunks.insert_one({"files_id": file_id, "n": 0, "data": data}, session=tx)
         head = {"filename": file_id, "chunkSize": DEFAULT_CHUNK_SIZE, "length": Int64(len(data))}
         self._heads.insert_one({"_id": file_id, "uploadDate": utc_now()} | head, session=tx)

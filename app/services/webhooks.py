@@ -32,7 +32,7 @@ _JOB = tuple(
     "id kind status model_type track_name session_ids model_id model_version result error attempts "
     "queued_at started_at finished_at".split()
 )
-# of the transaction under way, by driver; None outside of `Webhooks.told`
+# Of the transaction under way, by driver; None outside of `Webhooks.told`.
 _ENABLED: ContextVar[dict[str, tuple[Webhook, ...]] | None] = ContextVar("_ENABLED", default=None)
 log = structlog.get_logger()
 
@@ -157,18 +157,17 @@ class Webhooks:
         """The job that `end` ends, told in the same transaction if it succeeded or was given up."""
 
         def work(tx: ClientSession) -> J:
-            _ENABLED.set({})
-            job = end(tx)
-            if job is not None and job.status in ENDS:
-                data = {field_key(name).lstrip("_"): getattr(job, name) for name in _JOB}
-                self.notify(job.user_id, ENDS[job.status], data, tx=tx)
-            return job
+            before = _ENABLED.set({})
+            try:
+                job = end(tx)
+                if job is not None and job.status in ENDS:
+                    data = {field_key(name).lstrip("_"): getattr(job, name) for name in _JOB}
+                    self.notify(job.user_id, ENDS[job.status], data, tx=tx)
+                return job
+            finally:
+                _ENABLED.reset(before)
 
-        token = _ENABLED.set({})
-        try:
-            return in_transaction(self._client, work)
-        finally:
-            _ENABLED.reset(token)
+        return in_transaction(self._client, work)
 
     def model_activated(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Tells that another version is the active one, and why."""

@@ -1,8 +1,8 @@
 """Reads a whole database into a backup while the platform runs, and back into an empty one.
 
 All documents are read as they were at one moment. The parts of files are not: they never change, are written
-before their document and removed after it, so whatever the documents of that moment need is there but for
-what was removed since; the backup names that.
+before their document or with it, and removed after it, so whatever the documents of that moment need is there
+but for what was removed since; the backup names that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
