@@ -3,8 +3,6 @@
 from celery import Celery
 from kombu import Exchange, Queue
 
-from bench import lessons
-
 NAME = "lapwise-bare"
 QUEUE = Queue(NAME, Exchange(""), routing_key=NAME)
 NOTHING = "lapwise.nothing"
@@ -23,4 +21,6 @@ def nothing() -> None:
 @celery.task(name=LEARN)  # type: ignore[untyped-decorator]
 def learn(lesson: str) -> None:
     """Learns what `bench.lessons` has written to a file, and keeps nothing."""
+    from bench import lessons  # not before: an empty task shall not have it to carry
+
     lessons.learn(lesson)

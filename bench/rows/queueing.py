@@ -20,14 +20,7 @@ from bench.bare_celery import LEARN, NAME, NOTHING
 from bench.consuming import Consumer, celery_of, consumer_of
 from bench.figures import Figure, interleaved, ratios
 from bench.lessons import learn, learners, write_lesson
-from bench.stage import (
-    ENVIRONMENT,
-    Driver,
-    Stage,
-    environment_of,
-    new_driver,
-    running,
-)
+from bench.stage import ENVIRONMENT, Driver, Stage, environment_of, new_driver, running
 
 TASKS, LESSONS = 2_000, 300
 FEW = 5  # sessions, the last of them to be learned, as the jobs' lineages have in mid-row
