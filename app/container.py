@@ -145,7 +145,8 @@ def build_container(settings: Settings, is_leaving: Callable[[], bool] = lambda:
     registry = ModelRegistry(
         client,
         database,
-        on_activation=(experiment_store.version_activated, webhooks.model_activated),
+        on_activation=(webhooks.model_activated,),
+        on_switch=(experiment_store.version_activated,),
         on_removal=(experiment_store.version_removed,),
         on_change=changes.tell,
     )

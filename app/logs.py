@@ -142,7 +142,7 @@ def _indented(text: str) -> str:
 
 
 class Gathered:
-    """Events that wait a twentieth of a second to become lines together; a warning, or worse, does so at once.
+    """Events that wait 50 ms to become lines together; a warning, or worse, does so at once.
 
     Each writing wakes whoever reads, and lets another thread have the interpreter: done for every request, it
     takes longer than making the line. A process that is killed takes the events of that moment with it.

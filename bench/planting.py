@@ -66,9 +66,6 @@ def plant(
         _insert(database["aimodels"], documents)
         _insert(database["models.files"], [_file(one["_id"], len(seed.data)) for one in documents])
         _insert(database["models.chunks"], [_chunk(one["_id"], seed.data) for one in documents])
-    # GridFS makes them with the first file that it writes itself
-    database["models.chunks"].create_index([("files_id", 1), ("n", 1)], unique=True)
-    database["models.files"].create_index([("filename", 1), ("uploadDate", 1)])
     return active
 
 

@@ -28,9 +28,7 @@ class Artifacts(Bucket):
             It has another size, or a part is missing.
         """
         with errors_translated():
-            # what GridFS looks up before, the version's document says: one query in the place of two
-            parts = self._chunks.find({"files_id": model_id}, {"data": 1}).sort("n", 1)
-            data = b"".join(part["data"] for part in parts)
+            data = b"".join(self._parts(model_id))
             if len(data) != size:
                 self._tell_damage(model_id, size)
         return data

@@ -43,6 +43,8 @@ class ModelRegistry:
         has `activatedAt`, when it first became active, or None.
     on_activation
         Told, within the transaction, of each version that has become active, and why.
+    on_switch
+        Told so too, but not of a new version that was grown from the one that was active.
     on_removal
         Told, within the transaction, of each version that is about to be removed, before another one takes
         over from it.
@@ -56,11 +58,13 @@ class ModelRegistry:
         database: Database[Document],
         *,
         on_activation: Sequence[OnActivation] = (),
+        on_switch: Sequence[OnActivation] = (),
         on_removal: Sequence[OnRemoval] = (),
         on_change: OnChange = lambda _user_id: None,
     ) -> None:
         self._client = client
         self._on_activation = on_activation
+        self._on_switch = on_switch
         self._on_removal = on_removal
         self._on_change = on_change
         self._versions = database["aimodels"]
@@ -170,29 +174,17 @@ class ModelRegistry:
         LineageChanged
             The lineage has moved on since.
         """
-        key, now = key_of(version), utc_now()
-        found: Document = of_lineage(key) | {"newestVersion": version.model_version}
-        change: Document = {"$inc": {"revision": 1}, "$set": found}
-        if why is None:
-            change["$setOnInsert"] = {"activeModelId": None}
-        else:
-            found["activeModelId"] = version.id
+        now = utc_now()
         try:
-            moved = self._lineages.update_one(
-                {"_id": key.id, "revision": expected_revision},
-                change,
-                upsert=expected_revision == 0,
-                session=tx,
-            )
-            if not (moved.matched_count or moved.upserted_id):
-                raise LineageChanged
-            before = self._retire(key, now, tx) if why else None
+            self._move_on(version, expected_revision, tx, active=why is not None)
+            before = self._retire(key_of(version), now, tx) if why else None
             state = {"isActive": why is not None, "activatedAt": now if why else None}
             self._versions.insert_one(to_document(version) | state, session=tx)
         except DuplicateKeyError as exc:
             raise LineageChanged from exc
         if why is not None:
-            self._tell(version, before, why, now, tx)
+            is_grown = before is not None and before["_id"] == version.parent_id
+            self._tell(version, before, why, now, tx, is_grown=is_grown)
 
     def hold(self, key: LineageKey, *, active_id: str, tx: ClientSession) -> bool:
         """Whether the version is the active one; if so the revision rises, and nobody moves on unaware."""
@@ -298,6 +290,21 @@ class ModelRegistry:
             raise ModelNotFound
         return from_document(Version, found)
 
+    def _move_on(self, version: Version, expected_revision: int, tx: ClientSession, *, active: bool) -> None:
+        """Makes a version the newest of its lineage, if that is still of the revision."""
+        key = key_of(version)
+        found: Document = of_lineage(key) | {"newestVersion": version.model_version}
+        change: Document = {"$inc": {"revision": 1}, "$set": found}
+        if active:
+            found["activeModelId"] = version.id
+        else:
+            change["$setOnInsert"] = {"activeModelId": None}
+        moved = self._lineages.update_one(
+            {"_id": key.id, "revision": expected_revision}, change, upsert=expected_revision == 0, session=tx
+        )
+        if not (moved.matched_count or moved.upserted_id):
+            raise LineageChanged
+
     def _switch(self, version: Version, why: Why, tx: ClientSession) -> None:
         """Makes a version active in the place of the one that is, and writes it into the history."""
         key, now = key_of(version), utc_now()
@@ -309,7 +316,7 @@ class ModelRegistry:
             {"_id": version.id, "activatedAt": None}, {"$set": {"activatedAt": now}}, session=tx
         )
         self._set(key, {"activeModelId": version.id}, tx)
-        self._tell(version, before, why, now, tx)
+        self._tell(version, before, why, now, tx, is_grown=False)
 
     def _retire(self, key: LineageKey, now: datetime, tx: ClientSession) -> Document | None:
         """Makes no version of the lineage active; what is known of the one that was."""
@@ -321,12 +328,19 @@ class ModelRegistry:
         )
 
     def _tell(
-        self, version: Version, before: Document | None, why: Why, at: datetime, tx: ClientSession
+        self,
+        version: Version,
+        before: Document | None,
+        why: Why,
+        at: datetime,
+        tx: ClientSession,
+        *,
+        is_grown: bool,
     ) -> None:
         """Tells whom it concerns that a version has become active; `before` was it until then."""
         after_commit(lambda: self._on_change(version.user_id))
         self.activations.add(version, before, why, at, tx=tx)
-        for tell in self._on_activation:
+        for tell in self._on_activation if is_grown else (*self._on_switch, *self._on_activation):
             tell(version, why, tx)
 
     def _hand_over(self, leaving: Version, tx: ClientSession) -> None:

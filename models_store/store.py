@@ -1,12 +1,14 @@
 """Brings models to disk and back: what services use to make, load and remove the binaries of versions."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
+from app.buckets import is_small
 from app.domain import Job, LineageKey, Version, iso, new_id, utc_now
 from app.errors import ArtifactRefused
 from app.keys import KeyRing
@@ -36,6 +38,14 @@ class Training:
     session_ids: tuple[str, ...]
     validation: Mapping[str, Any] | None
     duration: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A version that is not in the registry yet, and its binary."""
+
+    version: Version
+    data: bytes = field(repr=False)
 
 
 class ModelStore:
@@ -73,11 +83,27 @@ class ModelStore:
         TooLarge, ArtifactRefused
             The binary could not be loaded again.
         """
+        draft = self._drafted(model, training)
+        self._artifacts.put(draft.version.id, draft.data)
+        return draft.version
+
+    def draft(self, model: RacingModel[Any], training: Training) -> Draft:
+        """As `prepare`, but a small binary is not written before `write`."""
+        draft = self._drafted(model, training)
+        if not is_small(draft.data):
+            self._artifacts.put(draft.version.id, draft.data)
+        return draft
+
+    def write(self, draft: Draft, *, tx: ClientSession) -> None:
+        """Writes a binary in the transaction that adds its version, if it is not there already."""
+        if is_small(draft.data):
+            self._artifacts.put_small(draft.version.id, draft.data, tx=tx)
+
+    def _drafted(self, model: RacingModel[Any], training: Training) -> Draft:
         key, parent, asked, now = training.key, training.parent, training.job.parameters, utc_now()
         owner = Owner(user_id=key.user_id, model_id=new_id())
         artifact = encode(model, owner=owner, key=self._keys.current, max_size=self._max_bytes)
-        self._artifacts.put(owner.model_id, artifact.data)
-        return Version(
+        version = Version(
             id=owner.model_id,
             user_id=key.user_id,
             track_name=key.track_name,
@@ -103,6 +129,7 @@ class ModelStore:
             created_at=now,
             updated_at=now,
         )
+        return Draft(version=version, data=artifact.data)
 
     def discard(self, version: Version) -> None:
         """Removes the binary of a version that was prepared and will not be added."""

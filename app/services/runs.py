@@ -5,6 +5,7 @@ the end of the job are one transaction, which only the holder of the job's lease
 """
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -37,7 +38,7 @@ from app.stores.jobs import JobStore
 from app.stores.queue import JobQueue
 from learning.errors import LearningError, NothingToLearn
 from models_store.registry import ModelRegistry
-from models_store.store import ModelStore, Training
+from models_store.store import Draft, ModelStore, Training
 
 log = structlog.get_logger()
 
@@ -155,7 +156,7 @@ class Runs:
         learned_sessions = [sessions[session_id] for session_id in learned.reports]
         # before the incumbent's binary is written: a cancellation meanwhile then leaves none
         grown = self._trials.grow(trial, number, learned_sessions, steps) if trial else None
-        version = self._models.prepare(
+        draft = self._models.draft(
             model,
             Training(
                 key=key,
@@ -168,7 +169,8 @@ class Runs:
             ),
         )
         revision = lineage.revision if lineage else 0
-        return self._commit(steps.job, ground.told(version), learned, grown, expected_revision=revision)
+        draft = replace(draft, version=ground.told(draft.version))
+        return self._commit(steps.job, draft, learned, grown, expected_revision=revision)
 
     def _base(self, job: Job, lineage: Lineage | None) -> Version | None:
         """The version to grow from; None starts from scratch. An automatic job grows the active one."""
@@ -196,12 +198,14 @@ class Runs:
         )
 
     def _commit(
-        self, job: Job, version: Version, learned: Learned, grown: Grown | None, *, expected_revision: int
+        self, job: Job, draft: Draft, learned: Learned, grown: Grown | None, *, expected_revision: int
     ) -> Job:
         """Makes version, lineage, experiment and job one step forward together, or leaves no trace."""
+        version = draft.version
 
         def write(tx: ClientSession) -> Job:
             added = self._add(version, grown, expected_revision, tx)
+            self._models.write(draft, tx=tx)
             self._lessons.take_back(job, learned, tx=tx)
             rebuilt = "rebuilt" in version.model_metadata  # its drifts are old ones
             if (job.automatic and not rebuilt) or version.parent_id:

@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -31,6 +32,8 @@ _JOB = tuple(
     "id kind status model_type track_name session_ids model_id model_version result error attempts "
     "queued_at started_at finished_at".split()
 )
+# Of the transaction under way, by driver; None outside of `Webhooks.told`.
+_ENABLED: ContextVar[dict[str, tuple[Webhook, ...]] | None] = ContextVar("_ENABLED", default=None)
 log = structlog.get_logger()
 
 
@@ -143,7 +146,7 @@ class Webhooks:
         data
             What happened, as JSON with camelCase keys; times may be datetimes.
         """
-        hooks = self._hooks.listening(user_id, HookEvent(event), tx=tx)
+        hooks = [hook for hook in self._enabled(user_id, tx) if HookEvent(event) in hook.events]
         self._deliveries.add([_delivery(hook, event, data) for hook in hooks], tx=tx)
         if hooks and tx is None:
             self.wake()
@@ -154,11 +157,15 @@ class Webhooks:
         """The job that `end` ends, told in the same transaction if it succeeded or was given up."""
 
         def work(tx: ClientSession) -> J:
-            job = end(tx)
-            if job is not None and job.status in ENDS:
-                data = {field_key(name).lstrip("_"): getattr(job, name) for name in _JOB}
-                self.notify(job.user_id, ENDS[job.status], data, tx=tx)
-            return job
+            before = _ENABLED.set({})
+            try:
+                job = end(tx)
+                if job is not None and job.status in ENDS:
+                    data = {field_key(name).lstrip("_"): getattr(job, name) for name in _JOB}
+                    self.notify(job.user_id, ENDS[job.status], data, tx=tx)
+                return job
+            finally:
+                _ENABLED.reset(before)
 
         return in_transaction(self._client, work)
 
@@ -187,6 +194,15 @@ class Webhooks:
         """Removes a driver's webhooks and what is kept of their deliveries."""
         self._hooks.remove_all(user_id)
         self._deliveries.remove_all(user_id)
+
+    def _enabled(self, user_id: str, tx: ClientSession | None) -> tuple[Webhook, ...]:
+        """The driver's webhooks as a transaction sees them; one of `told` looks them up once."""
+        known = _ENABLED.get() if tx else None
+        if known is None:
+            return self._hooks.enabled(user_id, tx=tx)
+        if user_id not in known:
+            known[user_id] = self._hooks.enabled(user_id, tx=tx)
+        return known[user_id]
 
     def _add(self, hook: Webhook, tx: ClientSession) -> None:
         self._users.hold(hook.user_id, tx=tx)  # of two calls at once, one counts the other's

@@ -1,8 +1,8 @@
 """Reads a whole database into a backup while the platform runs, and back into an empty one.
 
 All documents are read as they were at one moment. The parts of files are not: they never change, are written
-before their document and removed after it, so whatever the documents of that moment need is there but for
-what was removed since; the backup names that.
+before their document or with it, and removed after it, so whatever the documents of that moment need is there
+but for what was removed since; the backup names that.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,6 @@ from typing import IO, Any
 from bson import decode_all
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import IndexModel
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import OperationFailure
@@ -25,10 +24,6 @@ from app.stores.migrating import LOCK, RESTORING, STATES
 
 OWNERS = ("aimodels", "sessions")  # the collections whose documents have files
 _CHUNKS = ".chunks"  # the parts of files
-_OF_FILES = {  # the driver makes these when it writes the first file into an empty bucket, and only then
-    ".files": IndexModel([("filename", 1), ("uploadDate", 1)]),
-    _CHUNKS: IndexModel([("files_id", 1), ("n", 1)], unique=True),
-}
 _LEFT_OUT = {LOCK, RESTORING}
 _RAW: CodecOptions[Any] = CodecOptions(document_class=RawBSONDocument)
 _HISTORY_GONE = {239, 246}  # SnapshotTooOld, SnapshotUnavailable
@@ -87,9 +82,6 @@ class Dump:
         """Adds a backup's documents."""
         with errors_translated():
             for name, data in parts:
-                for ending, index in _OF_FILES.items():
-                    if name.endswith(ending):
-                        self._database[name].create_indexes([index])
                 if data and name != STATES:
                     self._database[name].insert_many(decode_all(data, _RAW), ordered=False)
 

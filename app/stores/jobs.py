@@ -315,12 +315,8 @@ class JobStore:
         overdue = {"status": _QUEUED, "dispatchAt": {"$lte": now}}
         with errors_translated():
             found = list(self._jobs.find(overdue, {"dispatches": 1}).sort(OLDEST_FIRST).limit(limit))
-            for job in found:
-                wait = min(DISPATCH_AFTER * 2 ** min(job["dispatches"], 10), DISPATCH_AT_MOST)
-                self._jobs.update_one(
-                    {"_id": job["_id"], "status": _QUEUED},
-                    {"$set": {"dispatchAt": now + wait}, "$inc": {"dispatches": 1}},
-                )
+            if found:
+                self._jobs.bulk_write([_put_off(job, now) for job in found], ordered=False)
         return tuple(job["_id"] for job in found)
 
     def next_queued(self, lineage_id: str) -> str | None:
@@ -374,6 +370,14 @@ class JobStore:
     def _many(self, query: Document) -> tuple[Job, ...]:
         with errors_translated():
             return tuple(from_document(Job, found) for found in self._jobs.find(query).sort(OLDEST_FIRST))
+
+
+def _put_off(found: Document, now: datetime) -> UpdateOne:
+    wait = min(DISPATCH_AFTER * 2 ** min(found["dispatches"], 10), DISPATCH_AT_MOST)
+    return UpdateOne(
+        {"_id": found["_id"], "status": _QUEUED},
+        {"$set": {"dispatchAt": now + wait}, "$inc": {"dispatches": 1}},
+    )
 
 
 def _held(job: Job) -> Document:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
+from pymongo.write_concern import WriteConcern
 
 from app.domain import Job, JobKind, JobStatus, utc_now
 from app.mongo import Document, errors_translated
@@ -37,6 +38,9 @@ class Turns:
         self._jobs = database["jobs"]
         self._turns = database["turns"]
         self._users = database["users"]
+        # what a crash takes of it, the next turn makes good: it need not wait for the journal
+        self._served = self._turns.with_options(write_concern=WriteConcern(1))
+        self._last_served = -1  # by this process
 
     def give(self, jobs: Iterable[Job], *, tx: ClientSession) -> list[Job]:
         """New jobs with their turns, each driver's and flow's in the order given.
@@ -45,7 +49,7 @@ class Turns:
         same moment each gets a turn of its own.
         """
         jobs, given = list(jobs), []
-        now, last = self._served(jobs, tx)
+        now, last = self._last_turns(jobs, tx)
         for job in jobs:
             if job.kind is JobKind.RETRAIN:
                 given.append(replace(job, turn=now + RETRAIN_LATER))
@@ -72,8 +76,11 @@ class Turns:
 
     def serve(self, turn: int) -> None:
         """Notes that a turn has come: newcomers go on from it."""
+        if turn <= self._last_served:
+            return
         with errors_translated():
-            self._turns.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
+            self._served.update_one({"_id": _NOW}, {"$max": {"turn": turn}}, upsert=True)
+        self._last_served = turn
 
     def waiting_of(self, user_id: str, at_most: int) -> int:
         """How many jobs of a driver are queued, counted up to a bound."""
@@ -86,7 +93,7 @@ class Turns:
         with errors_translated():
             return self._jobs.count_documents({"status": _QUEUED}, limit=max(at_most, 1))
 
-    def _served(self, jobs: Sequence[Job], tx: ClientSession) -> tuple[int, dict[tuple[str, bool], int]]:
+    def _last_turns(self, jobs: Sequence[Job], tx: ClientSession) -> tuple[int, dict[tuple[str, bool], int]]:
         """The turn being served, and the last one of each of the jobs' flows that has any."""
         now, last = 0, {}
         for automatic in {job.automatic for job in jobs}:

@@ -72,11 +72,9 @@ class WebhookStore:
         """Newest first."""
         return page_of(self._hooks, Webhook, {"userId": user_id}, limit=limit, cursor=cursor)
 
-    def listening(
-        self, user_id: str, event: HookEvent, *, tx: ClientSession | None = None
-    ) -> tuple[Webhook, ...]:
-        """A driver's webhooks that want an event."""
-        query = {"userId": user_id, "events": event.value, "disabledAt": None}
+    def enabled(self, user_id: str, *, tx: ClientSession | None = None) -> tuple[Webhook, ...]:
+        """A driver's webhooks, but for disabled ones."""
+        query = {"userId": user_id, "disabledAt": None}
         with errors_translated(tx):
             return tuple(from_document(Webhook, found) for found in self._hooks.find(query, session=tx))
 

@@ -2,8 +2,10 @@
 
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,11 +22,12 @@ from models_store.store import Training
 
 R = TypeVar("R")
 LAPS = 60
-EVENING = 16  # laps of a session; of five such a model remembers as many laps as it ever does
-LONG = "long"
-DISTINCT = 40  # sessions that are simulated
+EVENING = 30  # laps of a session; after four such a model remembers, and watches for drift, as much as ever
+SHORT, LONG = "short", "long"
+DISTINCT, FEW = 20, 8  # earlier sessions of the long past that are simulated, and the laps of each
 ALLOWED_SECONDS = 0.150
 PAST, NEW = 499, 4  # sessions learned before the one that is measured
+PAIRS = 6  # jobs of each kind in a round
 
 
 def upload(stage: Stage) -> list[Figure]:
@@ -48,23 +51,18 @@ def upload(stage: Stage) -> list[Figure]:
 
 
 def history(stage: Stage) -> list[Figure]:
-    """The 500th session of a lineage, against the 5th of others, each a job of its own."""
-    driver, rounds = stage.driver(), 2 * stage.rounds
-    for lineage in range(rounds):
-        for index in range(NEW):
-            job = learn(driver, stage.session(index, laps=EVENING), f"short {lineage}")
+    """The 500th session of a lineage, against the 5th of another: jobs of both, turn by turn."""
+    driver = stage.driver()
+    for file in _evenings(stage, 0, NEW):
+        job = learn(driver, file, SHORT)
     past = stage.many(PAST)
-    _give_past(stage, driver, str(job["modelId"]), past)
-    numbers, lineages = iter(range(PAST, PAST + rounds)), iter(range(rounds))
-    found = interleaved(
-        rounds,
-        lambda: _job_seconds(driver, stage.session(next(numbers), laps=EVENING), LONG),
-        lambda: _job_seconds(driver, stage.session(NEW, laps=EVENING), f"short {next(lineages)}"),
-    )
-    long, short = zip(*found, strict=True)
+    bases = {SHORT: str(job["modelId"]), LONG: _give_past(stage, driver, str(job["modelId"]), past)}
+    files = iter(_evenings(stage, NEW, stage.rounds * PAIRS))
+    rounds = [_pairs(driver, bases, list(islice(files, PAIRS))) for _ in range(stage.rounds)]
+    short, long = zip(*rounds, strict=True)
     return [
         Figure(
-            what=f"a job of the {past + 1}th session of a lineage, {EVENING} laps each",
+            what=f"{PAIRS} jobs, each of the {past + 1}th session of a lineage, {EVENING} laps each",
             against=f"of the {NEW + 1}th",
             values=ratios(long, short),
             bar=1.1,
@@ -74,8 +72,24 @@ def history(stage: Stage) -> list[Figure]:
     ]
 
 
-def _give_past(stage: Stage, driver: Driver, model_id: str, sessions: int) -> None:
-    """A lineage with as many versions as sessions; the newest has really learned them, in this process."""
+def _pairs(driver: Driver, bases: dict[str, str], files: Sequence[Path]) -> tuple[float, ...]:
+    """Seconds that jobs of the lineages, by track, take in all: each learns each file on the same base."""
+    turns = [partial(_grown_seconds, driver, *lineage, iter(files)) for lineage in bases.items()]
+    return tuple(map(sum, zip(*interleaved(len(files), *turns), strict=True)))
+
+
+def _grown_seconds(driver: Driver, track_name: str, base_id: str, files: Iterator[Path]) -> float:
+    """Seconds of a job that grows the base by the next file, whatever has been grown from it before."""
+    driver.client.call("POST", f"/ai-model/{base_id}/activate")
+    return _job_seconds(driver, next(files), track_name)
+
+
+def _evenings(stage: Stage, first: int, count: int) -> list[Path]:
+    return [stage.session(index, laps=EVENING, sample_rate=10.0) for index in range(first, first + count)]
+
+
+def _give_past(stage: Stage, driver: Driver, model_id: str, sessions: int) -> str:
+    """A lineage with as many versions as sessions; the id of the newest, which has really learned them."""
     container = stage.container
     key = LineageKey(user_id=driver.user_id, track_name=LONG, model_type=ModelType(LAP_TIME))
     database, keys = container.mongo_client[container.settings.database], container.settings.model_keys
@@ -98,15 +112,18 @@ def _give_past(stage: Stage, driver: Driver, model_id: str, sessions: int) -> No
         container.mongo_client,
         lambda tx: registry.add_version(version, expected_revision=sessions - 1, tx=tx),
     )
+    return version.id
 
 
 def _learned(stage: Stage, sessions: int) -> RacingModel[Any]:
-    """A model of so many sessions, of which only some differ: simulating takes longer than learning."""
+    """A model of so many sessions, learned in this process: short ones, then those of the other lineage."""
     model = create_model(LAP_TIME)
-    files = [stage.session(index, laps=EVENING) for index in range(min(DISTINCT, sessions))]
+    files = [stage.session(index, laps=FEW, sample_rate=10.0) for index in range(DISTINCT)]
     distinct = [read_session(file).session for file in files]
-    for index in range(sessions):
+    for index in range(max(sessions - NEW, 0)):
         model.learn_session(distinct[index % len(distinct)])
+    for file in _evenings(stage, 0, NEW):
+        model.learn_session(read_session(file).session)
     return model
 
 

@@ -25,6 +25,7 @@ from app.services import exchange
 from models_store import bundle, codec
 from models_store.bundle import Bundle, pack, unpack
 from models_store.codec import Owner, encode
+from models_store.store import Draft
 from tests.factories import TRACK
 from tests.integration.drivers import LAP_TIME, Driver, NewDriver
 
@@ -184,15 +185,15 @@ def test_an_import_in_the_midst_of_a_training_costs_neither(
     ann: Driver, bob: Driver, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, bobs = bundle_of(ann, version), bob.grow(6)
-    prepare, attempts = bob.container.runs._models.prepare, []
+    draft, attempts = bob.container.runs._models.draft, []
 
-    def with_an_import_between(model: Any, training: Any) -> Version:
+    def with_an_import_between(model: Any, training: Any) -> Draft:
         attempts.append(training.number)
         if len(attempts) == 1:
             assert imported(bob, data)["modelVersion"] == "1.0.1"
-        return prepare(model, training)
+        return draft(model, training)
 
-    monkeypatch.setattr(bob.container.runs._models, "prepare", with_an_import_between)
+    monkeypatch.setattr(bob.container.runs._models, "draft", with_an_import_between)
     uploaded = bob.upload(7)
     (job,) = uploaded["jobs"]
     bob.run(job)

@@ -22,6 +22,7 @@ from app.domain import (
 )
 from app.mongo import in_transaction
 from models_store.activations import ActivationCause, Why
+from models_store.store import Draft
 from tests.factories import TRACK, a_version, new_session
 from tests.integration.drivers import LAP_TIME, Driver, NewDriver
 
@@ -289,11 +290,12 @@ def test_tidying_while_a_version_is_written_leaves_its_binary(
     commit = container.runs._commit
     tidied: list[str] = []
 
-    def tidy_first(job_: Any, version: Version, *arguments: Any, **options: Any) -> Any:
+    def tidy_first(job_: Any, draft: Draft, *arguments: Any, **options: Any) -> Any:
         container.platform.tidy()
-        tidied.append(version.id)
-        return commit(job_, version, *arguments, **options)
+        tidied.append(draft.version.id)
+        return commit(job_, draft, *arguments, **options)
 
+    monkeypatch.setattr("models_store.store.is_small", lambda _data: False)  # that it is there before
     monkeypatch.setattr(container.runs, "_commit", tidy_first)
     container.runs.run(job.id)
     assert tidied == [active_id(driver)]

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from bson import ObjectId
+from gridfs import DEFAULT_CHUNK_SIZE, GridFSBucket
+from gridfs.errors import CorruptGridFile
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
 from app.domain import Job, JobKind, JobStatus, LineageKey, ModelType, Version, new_id, utc_now
@@ -382,6 +385,29 @@ def test_a_binary_of_another_size_or_with_a_part_missing_is_refused(
         artifacts.read(model_id, size=len(data))
 
 
+@pytest.mark.parametrize("size", [0, 4, DEFAULT_CHUNK_SIZE, DEFAULT_CHUNK_SIZE + 1])
+def test_a_file_of_any_size_lies_there_as_gridfs_reads_it(
+    artifacts: Artifacts, database: Database[Document], size: int
+) -> None:
+    file_id, data = new_id(), bytes(size)
+    assert artifacts.get(file_id) is None
+    artifacts.put(file_id, data)
+    stored = GridFSBucket(database, bucket_name="models").open_download_stream(file_id)
+    assert (stored.read(), stored.length, stored.filename) == (data, size, file_id)
+    assert artifacts.get(file_id) == data
+
+
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_a_file_with_a_part_missing_is_not_read_as_if_it_were_whole(
+    artifacts: Artifacts, database: Database[Document], part: int
+) -> None:
+    file_id = new_id()
+    artifacts.put(file_id, bytes(600_000))
+    database["models.chunks"].delete_one({"files_id": file_id, "n": part})
+    with pytest.raises(CorruptGridFile):
+        artifacts.get(file_id)
+
+
 def test_the_sweep_removes_old_binaries_without_a_version_and_no_others(
     artifacts: Artifacts, add: Add, database: Database[Document]
 ) -> None:
@@ -489,12 +515,31 @@ def test_a_model_comes_back_shared_for_predicting_and_alone_for_learning(
     assert shared.metrics() == model.metrics()
 
 
-def test_a_model_over_16_megabytes_works_like_any_other(store: ModelStore, model: RacingModel[Any]) -> None:
+def test_a_small_binary_is_written_by_the_transaction_it_is_given_or_not_at_all(
+    store: ModelStore, model: RacingModel[Any], mongo_client: Client, database: Database[Document]
+) -> None:
+    draft = store.draft(model, TRAINING)
+
+    def break_off(tx: ClientSession) -> None:
+        store.write(draft, tx=tx)
+        raise LineageChanged
+
+    with pytest.raises(LineageChanged):
+        in_transaction(mongo_client, break_off)
+    assert (database["models.chunks"].find_one(), database["models.files"].find_one()) == (None, None)
+    in_transaction(mongo_client, lambda tx: store.write(draft, tx=tx))
+    assert store.load(draft.version).metrics() == model.metrics()
+
+
+def test_a_model_over_16_megabytes_works_like_any_other(
+    store: ModelStore, model: RacingModel[Any], mongo_client: Client
+) -> None:
     ballast = np.random.default_rng(1).random(18 << 17)
     model.ballast = ballast  # type: ignore[attr-defined]
-    made = store.prepare(model, TRAINING)
-    assert made.compressed_size > 16 << 20
-    np.testing.assert_array_equal(store.load(made).ballast, ballast)  # type: ignore[attr-defined]
+    draft = store.draft(model, TRAINING)
+    assert draft.version.compressed_size > 16 << 20
+    in_transaction(mongo_client, lambda tx: store.write(draft, tx=tx))
+    np.testing.assert_array_equal(store.load(draft.version).ballast, ballast)  # type: ignore[attr-defined]
 
 
 def test_binaries_swapped_between_versions_or_drivers_are_refused(

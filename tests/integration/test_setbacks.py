@@ -244,16 +244,16 @@ def test_the_lease_is_kept_while_a_lap_takes_longer_than_it(
 def test_sessions_that_fail_together_for_no_known_reason_are_tried_by_halves(
     driver: Driver, container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare = container.runs._models.prepare
+    draft = container.runs._models.draft
     failures: list[int] = []
 
     def refuse_many(model: Any, training: Any) -> Any:
         if len(training.session_ids) > 2 and not training.parent:
             failures.append(len(training.session_ids))
             raise ZeroDivisionError
-        return prepare(model, training)
+        return draft(model, training)
 
-    monkeypatch.setattr(container.runs._models, "prepare", refuse_many)
+    monkeypatch.setattr(container.runs._models, "draft", refuse_many)
     ids, _ = uploaded(driver, 4, 4, 4, 4)
     work(container)
     assert failures == [4]

@@ -2,6 +2,7 @@
 
 import base64
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -44,6 +45,7 @@ from app.services import attempts
 from app.settings import Settings
 from app.stores.jobs import JobStore
 from learning.errors import InvalidHyperparameters, LearningError, UnknownAlgorithm
+from models_store.store import Draft
 from tests.factories import TRACK, new_session, session_file
 
 DRIVER, STRANGER = new_id(), new_id()
@@ -90,6 +92,33 @@ def test_an_upload_starts_a_lineage_and_the_next_ones_grow_it(container: Contain
     assert [version.parent_id for version in history] == [None, history[0].id, history[1].id]
     assert history[2].training_session_ids == tuple(session.id for session in sessions)
     assert laps_inside(container, history[2]) == sum(session.valid_laps_count for session in sessions)
+
+
+def test_a_job_of_one_upload_asks_mongodb_nothing_twice(
+    container: Container, upload: Upload, database: Database[dict[str, Any]]
+) -> None:
+    _, (job,) = upload(1)
+    container.runs.run_next()
+    _, (job,) = upload(2)
+    database.command("profile", 2)
+    container.runs.run_next()
+    database.command("profile", 0)
+    asked = Counter(found["ns"].partition(".")[2] for found in database["system.profile"].find())
+    database.drop_collection("system.profile")
+    assert container.jobs.get(DRIVER, job.id).status is JobStatus.SUCCEEDED
+    assert asked == {
+        "jobs": 4,  # whose turn it is, the claim, the end, and whether another one waits
+        "turns": 1,
+        "lineages": 3,  # as it is, moved on, and whether it has drifted
+        "aimodels": 3,  # the base, no longer active, and the new version
+        "models.chunks": 2,
+        "models.files": 1,
+        "experiments": 1,
+        "sessions": 1,
+        "laps.chunks": 1,
+        "activations": 1,
+        "webhooks": 1,
+    }
 
 
 def test_uploads_that_pile_up_are_learned_together_in_one_job(container: Container, upload: Upload) -> None:
@@ -152,19 +181,19 @@ def test_a_taken_over_worker_stops_and_leaves_no_binary(
 ) -> None:
     session, (job,) = upload(1)
     jobs: JobStore = container.runs._jobs
-    prepare = container.runs._models.prepare
+    draft = container.runs._models.draft
     prepared = []
 
-    def slow_prepare(*arguments: object) -> Version:
-        version = prepare(*arguments)  # type: ignore[arg-type]
-        prepared.append(version)
+    def slow_draft(*arguments: object) -> Draft:
+        drafted = draft(*arguments)  # type: ignore[arg-type]
+        prepared.append(drafted.version)
         if len(prepared) == 1:  # meanwhile the lease runs out and another worker does the job
             held = replace(job, lease_token=_token(jobs, job), status=JobStatus.RUNNING)
             assert jobs.put_back(held, {}, timedelta(0)) is not None
             container.runs.run(job.id)
-        return version
+        return drafted
 
-    monkeypatch.setattr(container.runs._models, "prepare", slow_prepare)
+    monkeypatch.setattr(container.runs._models, "draft", slow_draft)
     container.runs.run(job.id)
     assert len(prepared) == 2, "both workers must have trained"
     assert active(container).id == prepared[1].id
