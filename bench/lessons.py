@@ -1,5 +1,6 @@
 """What learning itself takes of a job, without a database or anything else that keeps what is learned."""
 
+import gc
 import os
 import pickle
 from collections.abc import Iterator, Sequence
@@ -44,4 +45,5 @@ def learners(processes: int) -> Iterator[ProcessPoolExecutor]:
 @cache
 def _read(lesson: str) -> tuple[bytes, Any]:
     pickled, session = pickle.loads(Path(lesson).read_bytes())  # noqa: S301
+    gc.freeze()  # as in a worker's child: the collector passes over what is loaded
     return pickled, session
