@@ -138,8 +138,7 @@ class Accounts:
         self._revocations.add(family_id)
 
     def is_revoked(self, family_id: str) -> bool:
-        revoked = self._revocations.find(family_id)
-        return self._families.is_revoked(family_id) if revoked is None else revoked
+        return self._revocations.has(family_id, lambda: self._families.is_revoked(family_id))
 
     def get(self, user_id: str) -> User:
         """The account behind a token.

@@ -1,5 +1,7 @@
 """Remembers revoked token families for as long as an access token of theirs could live."""
 
+from collections.abc import Callable
+
 from redis import Redis
 from redis.exceptions import RedisError
 
@@ -22,7 +24,7 @@ class Revocations:
     def __init__(self, redis: "Redis", changes: Changes, access_token_seconds: int) -> None:
         self._redis = redis
         self._changes = changes
-        self._remembered: Remembered[bool | None] = Remembered(changes, seconds=SEEN_SECONDS)
+        self._remembered: Remembered[bool] = Remembered(changes, seconds=SEEN_SECONDS)
         self.seconds = access_token_seconds + MINTING_SECONDS
 
     def add(self, family_id: str) -> None:
@@ -30,9 +32,14 @@ class Revocations:
             self._redis.set(_key(family_id), "1", ex=self.seconds)
         self._changes.tell(family_id)
 
-    def find(self, family_id: str) -> bool | None:
-        """Whether the family is revoked; None when Redis was emptied or is away and cannot know."""
-        return self._remembered.get(family_id, lambda: self._read(family_id), lambda _: (family_id,))
+    def has(self, family_id: str, ask: Callable[[], bool]) -> bool:
+        """Whether the family is revoked; `ask` tells when Redis was emptied or is away and cannot know."""
+
+        def load() -> bool:
+            known = self._read(family_id)
+            return ask() if known is None else known
+
+        return self._remembered.get(family_id, load, lambda _: (family_id,))
 
     def _read(self, family_id: str) -> bool | None:
         try:
