@@ -169,7 +169,9 @@ class RacingModel(Answers[ContextT]):
             return
         mark = LapMark(session=self.sessions_learned, lap=lap.number)
         self._errors.append({**mark, "error": abs(test.truth - test.predicted)})
-        watch = self._drift_watches.setdefault(key, DriftWatch())
+        watch = self._drift_watches.get(key)
+        if watch is None:
+            watch = self._drift_watches[key] = DriftWatch()
         x = conditions_of(lap) | {"outing": self._outing(lap)}
         drift = watch.update(x, self._watched(test), lap_time=test.truth, mark=mark)
         if drift:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from app.container import Container
 
 CONTAINER = "lapwise"
+TOLD = "lapwise.told"  # in the WSGI environment: headers for the answer
 
 
 def services() -> "Container":
@@ -18,6 +19,11 @@ def services() -> "Container":
 def present() -> Request:
     """The present request itself, for whoever looks at it more than once: `flask.request` is a proxy."""
     return cast(Request, request._get_current_object())  # type: ignore[attr-defined]
+
+
+def tell(name: str, value: str) -> None:
+    """Adds a header to the answer to the present request, whatever that will be."""
+    present().environ.setdefault(TOLD, []).append((name, value))
 
 
 def claims() -> Mapping[str, Any]:

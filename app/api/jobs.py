@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from threading import Lock
 from typing import Any, cast
 
-from flask import Response, current_app, url_for
+from flask import Response, current_app
 from marshmallow import fields
 
 from app.api.blueprint import Blueprint, IdempotencySchema
@@ -146,7 +146,7 @@ def follow_job(id: str) -> Response:
 
 def accepted(job: Job) -> tuple[Job, dict[str, str]]:
     """The answer to a request for work: the job, and where to ask for it."""
-    return job, {"Location": url_for("jobs.get_job", id=job.id)}
+    return job, {"Location": f"/jobs/{job.id}"}
 
 
 def _events(changes: Iterator[Job | None]) -> Iterator[str]:

@@ -1,19 +1,19 @@
 """Limits how often a driver, or a network that has not signed in, may call."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, request
 from limits import RateLimitItem, parse_many
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter, RateLimiter
 from limits.util import WindowStats
 from redis.exceptions import RedisError
 
-from app.api.context import present
+from app.api.context import present, tell
 from app.api.tokens import access_claims
 from app.errors import RateLimited
 from app.settings import Settings
@@ -72,18 +72,17 @@ class Limits:
         blueprint, _, view = endpoint.rpartition(".")
         if view == "static" or blueprint in self._exempt:
             return
+        counted = []
         for limit in self._limits:
             if not limit.endpoints or endpoint in limit.endpoints:
-                self._count(limit.item, limit.caller(), limit.scope)
-
-    def _count(self, item: RateLimitItem, *caller: str) -> None:
-        is_let_in, left = self._counted(item, caller)
-        shown = g.get("limit")
-        if shown is None or left.remaining < shown[1].remaining:
-            g.limit = item, left
+                is_let_in, left = self._counted(limit.item, (limit.caller(), limit.scope))
+                counted.append((limit.item, left))
+                if not is_let_in:
+                    break
+        _show(counted)
         if not is_let_in:
             seconds = max(1, _end(left) - int(time.time()))
-            raise RateLimited(f"At most {item}; wait {seconds} s.", retryAfter=seconds)
+            raise RateLimited(f"At most {limit.item}; wait {seconds} s.", retryAfter=seconds)
 
     def _counted(self, item: RateLimitItem, caller: tuple[str, ...]) -> tuple[bool, WindowStats]:
         if self._away and time.monotonic() < self._back_at:
@@ -114,7 +113,6 @@ def init_limits(app: Flask, settings: Settings, exempt: Collection[str]) -> None
     )
     app.extensions[LIMITS] = found = Limits(LeasedWindowRateLimiter(storage), limits, exempt)
     app.before_request(found.check)
-    app.after_request(_show)
 
 
 def network() -> str:
@@ -148,14 +146,12 @@ def _end(window: WindowStats) -> int:
     return int(window.reset_time) + 1
 
 
-def _show(response: Response) -> Response:
+def _show(counted: Sequence[tuple[RateLimitItem, WindowStats]]) -> None:
     """Tells of the limit nearest to being reached."""
-    if "limit" in g:
-        item, left = g.limit
-        response.headers["X-RateLimit-Limit"] = str(item.amount)
-        response.headers["X-RateLimit-Remaining"] = str(left.remaining)
-        response.headers["X-RateLimit-Reset"] = str(_end(left))
-    return response
+    item, left = min(counted, key=lambda one: one[1].remaining)
+    tell("X-RateLimit-Limit", str(item.amount))
+    tell("X-RateLimit-Remaining", str(left.remaining))
+    tell("X-RateLimit-Reset", str(_end(left)))
 
 
 def _caller() -> str:

@@ -15,7 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from app.api.context import present
+from app.api.context import TOLD, present, tell
 from app.errors import Unavailable
 from app.services.platform import Platform
 from app.stores.journal import Predicted
@@ -135,17 +135,16 @@ class _Counts(Collector):
 def init_observe(app: Flask, metrics: Metrics) -> None:
     @app.before_request
     def begin() -> None:
+        g.started = time.perf_counter()
         given = present().environ.get("HTTP_X_REQUEST_ID", "")
         request_id = given if REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
-        g.begun = time.perf_counter(), request_id
+        tell("X-Request-Id", request_id)
         clear_contextvars()
         bind_contextvars(request_id=request_id)
 
     @app.after_request
     def end(response: Response) -> Response:
-        (started, request_id), asked = g.begun, present()
-        seconds = time.perf_counter() - started
-        response.headers["X-Request-Id"] = request_id
+        seconds, asked = time.perf_counter() - g.started, present()
         metrics.count(asked, response.status_code, seconds)
         log.info(
             "request",
@@ -160,7 +159,7 @@ def init_observe(app: Flask, metrics: Metrics) -> None:
 
 
 class _Safe:
-    """Adds the headers that browsers heed to each answer that has none of its own by that name."""
+    """Adds to each answer what `tell` was told, and the headers that browsers heed and it has none of."""
 
     def __init__(self, app: "WSGIApplication") -> None:
         self._app = app
@@ -170,6 +169,6 @@ class _Safe:
             own = {name for name, _ in headers}  # a page may need a policy of its own
             safe = HEADERS | OVER_TLS if environ["wsgi.url_scheme"] == "https" else HEADERS
             more = [pair for pair in safe.items() if pair[0] not in own]
-            return start_response(status, headers + more, *exc_info)
+            return start_response(status, [*headers, *environ.get(TOLD, ()), *more], *exc_info)
 
         return self._app(environ, start)

@@ -173,7 +173,7 @@ def test_a_worker_that_was_taken_over_cannot_commit(container: Container, upload
     committed = active(container)
     with pytest.raises(LeaseLost):
         container.runs._perform(zombie)
-    assert container.models.history(DRIVER, TRACK, LAP_TIME) == (committed,)
+    assert [one.id for one in container.models.history(DRIVER, TRACK, LAP_TIME)] == [committed.id]
 
 
 def test_a_taken_over_worker_stops_and_leaves_no_binary(
@@ -301,7 +301,7 @@ def test_an_increment_skips_what_is_learned_and_without_news_makes_no_version(
     assert done.result is not None
     assert done.result["skippedSessionIds"] == [session.id]
     assert done.model_id == version.id
-    assert container.models.history(DRIVER, TRACK, LAP_TIME) == (version,)
+    assert [one.id for one in container.models.history(DRIVER, TRACK, LAP_TIME)] == [version.id]
 
 
 def test_an_increment_of_an_older_version_follows_the_newest_number(
@@ -501,7 +501,7 @@ def test_validation_measures_without_changing_the_model(container: Container, up
     assert done.result is not None
     assert done.result["metrics"]["laps"] == other.valid_laps_count
     assert done.result["metrics"]["mae"] > 0
-    assert container.models.history(DRIVER, TRACK, LAP_TIME) == (version,)
+    assert [one.id for one in container.models.history(DRIVER, TRACK, LAP_TIME)] == [version.id]
 
 
 def test_jobs_of_another_driver_are_unknown(container: Container, upload: Upload) -> None:
