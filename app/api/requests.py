@@ -99,6 +99,17 @@ class Parser(FlaskParser):
             raise UnsupportedMediaType("Send the body as application/json.")
         return parsed_json(raw)
 
+    def load_headers(self, req: flask.Request, schema: Schema) -> Any:
+        """Those that the schema knows."""
+        names = [field.data_key or name for name, field in schema.fields.items()]
+        return {name: req.headers[name] for name in names if name in req.headers}
+
+    def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
+        """As webargs does; of headers that need not be there and are not, nothing, unasked."""
+        if location == "headers" and not (self.load_headers(req, argmap) or _needs_any(type(argmap))):
+            return {}
+        return super().parse(argmap, req, location=location, **kwargs)
+
     def load_multipart(self, req: flask.Request, schema: Schema) -> Any:
         """The fields and the files of a form as one mapping."""
         if req.mimetype != "multipart/form-data":
@@ -146,6 +157,11 @@ def parsed_json(raw: bytes) -> Any:
 @cache
 def _takes_rows(schema: type[Schema]) -> bool:
     return any(isinstance(field, fields.Raw) for field in schema().fields.values())
+
+
+@cache
+def _needs_any(schema: type[Schema]) -> bool:
+    return any(field.required for field in schema().fields.values())
 
 
 def _refuse(name: str) -> NoReturn:

@@ -134,6 +134,7 @@ class Experiments:
             return self._promoted(experiment, tx)
 
         experiment, jobs = in_transaction(self._client, work)
+        self._jobs.show(*jobs)
         self._jobs.announce(*jobs)
         return experiment
 

@@ -28,8 +28,10 @@ class Jobs:
         self._queue = queue
 
     def announce(self, *jobs: Job) -> None:
-        """Shows recorded jobs and tells the workers; a message that gets lost is sent again by the sweep."""
-        self.show(*jobs)
+        """Tells the workers of recorded jobs; a message that gets lost is sent again by the sweep.
+
+        A new job need not be shown: whoever asks for it first reads it from MongoDB.
+        """
         for job in jobs:
             about = {"user_id": job.user_id, "for_requests": job.request_ids}
             if job.request_ids:  # another request may be doing this for several

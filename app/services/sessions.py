@@ -89,6 +89,7 @@ class Sessions:
             self.discard(draft)
             known = replace(new, track_name=draft.session.track_name, driver=draft.session.driver)
             return self.add(user_id, known, auto_train)
+        self._jobs.show(*jobs)  # one that waits may have taken the session along
         self._jobs.announce(*jobs)
         return draft.session, jobs
 
@@ -210,6 +211,7 @@ class Sessions:
         if not jobs and auto_train:
             self._admission.check_jobs(session.user_id)
             jobs = in_transaction(self._client, lambda tx: self._record_jobs(session, tx))
+            self._jobs.show(*jobs)
             self._jobs.announce(*jobs)
         return session, jobs
 
