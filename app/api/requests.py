@@ -106,7 +106,8 @@ class Parser(FlaskParser):
 
     def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
         """As webargs does; of headers that need not be there and are not, nothing, unasked."""
-        if location == "headers" and not (self.load_headers(req, argmap) or _needs_any(type(argmap))):
+        schema: Schema = argmap
+        if location == "headers" and not (self.load_headers(req, schema) or _needs_any(type(schema))):
             return {}
         return super().parse(argmap, req, location=location, **kwargs)
 

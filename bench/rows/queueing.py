@@ -27,6 +27,7 @@ FEW = 5  # sessions, the last of them to be learned, as the jobs' lineages have 
 RATE = 10.0  # Hz
 WAIT_SECONDS = 180.0
 LOOK_SECONDS = 0.25
+TICK = 0.001  # seconds, of the times of jobs
 
 
 def queue(stage: Stage) -> list[Figure]:
@@ -59,7 +60,10 @@ def queue(stage: Stage) -> list[Figure]:
 def workers(stage: Stage) -> list[Figure]:
     """Jobs that each learn a session of an evening, with two worker processes against one."""
     with ChildPlatform(stage.folder / "single", ENVIRONMENT | {"LAPWISE_WORKER_PROCESSES": "1"}) as single:
-        with _lineages(single, stage, LONG) as alone, _lineages(stage.platform, stage, LONG) as together:
+        with (
+            _lineages(single, stage, LONG, processes=1) as alone,
+            _lineages(stage.platform, stage, LONG) as together,
+        ):
             two, one = zip(*interleaved(stage.rounds, together.rate, alone.rate), strict=True)
     return [
         Figure(
@@ -103,7 +107,7 @@ class _Work:
     jobs: int
 
 
-SHORT, LONG = _Work(laps=3, jobs=150), _Work(laps=30, jobs=40)
+SHORT, LONG = _Work(laps=3, jobs=150), _Work(laps=60, jobs=30)
 UNTIMED = 2  # laps out of the pits and back, besides
 
 
@@ -116,6 +120,7 @@ class _Lineages:
     consumer: Consumer
     work: _Work
     count: int
+    processes: int
     learned: int = 0
 
     def rate(self) -> float:
@@ -129,7 +134,11 @@ class _Lineages:
         return self._done()
 
     def _done(self) -> float:
-        """Jobs a second, once all of the newest are done; they are asked for seldom, to be left in peace."""
+        """Jobs a second, once all of the newest are done; they are asked for seldom, to be left in peace.
+
+        They are counted as they are begun: at the end of a queue a process has no more to do, which says
+        something of the queue's length.
+        """
         client, end = self.driver.client, time.monotonic() + WAIT_SECONDS
         while client.call("GET", "/jobs?status=queued&limit=1")["items"]:
             if time.monotonic() > end:
@@ -138,13 +147,14 @@ class _Lineages:
         jobs = list(islice(client.jobs(), self.count))
         done = [client.wait(job["id"]) for job in jobs if job["status"] == "running"]
         done += [job for job in jobs if job["status"] != "running"]
-        first = min(_moment(job, "startedAt") for job in done)
-        last = max(_moment(job, "finishedAt") for job in done)
-        return self.count / (last - first)
+        begun = sorted(_moment(job, "startedAt") for job in done)
+        return max(self.count - self.processes, 1) / max(begun[-1] - begun[0], TICK)
 
 
 @contextmanager
-def _lineages(platform: ChildPlatform, stage: Stage, work: _Work) -> Iterator[_Lineages]:
+def _lineages(
+    platform: ChildPlatform, stage: Stage, work: _Work, *, processes: int = LocalSettings().worker_processes
+) -> Iterator[_Lineages]:
     """Lineages that have each learned one session, so that a job grows what is there."""
     with consumer_of(platform) as consumer:
         lineages = _Lineages(
@@ -153,6 +163,7 @@ def _lineages(platform: ChildPlatform, stage: Stage, work: _Work) -> Iterator[_L
             consumer=consumer,
             work=work,
             count=stage.many(work.jobs),
+            processes=processes,
         )
         lineages.rate()
         yield lineages
