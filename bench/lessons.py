@@ -44,6 +44,6 @@ def learners(processes: int) -> Iterator[ProcessPoolExecutor]:
 
 @cache
 def _read(lesson: str) -> tuple[bytes, Any]:
-    pickled, session = pickle.loads(Path(lesson).read_bytes())  # noqa: S301
+    pickled, session = pickle.loads(Path(lesson).read_bytes())  # noqa: S301  # the bench has just written it
     gc.freeze()  # as in a worker's child: the collector passes over what is loaded
     return pickled, session

@@ -51,7 +51,12 @@ class Changes:
         self._lock = Lock()
 
     def tell(self, *ids: str) -> None:
-        """Publishes that something of each has changed. Without Redis memories end by their time."""
+        """Publishes that something of each has changed. Without Redis memories end by their time.
+
+        This process knows at once, for a message takes a moment to come back.
+        """
+        with self._lock:
+            self._note(ids)
         try:
             for one in ids:
                 self._redis.publish(CHANNEL, one)
@@ -83,10 +88,13 @@ class Changes:
             return
         while (message := channel.get_message(timeout=0)) is not None:
             if message["type"] == "message":
-                self._moment += 1
-                self._changed[message["data"].decode()] = self._moment
+                self._note([message["data"].decode()])
         if len(self._changed) > MOST_IDS:
             self._forget()
+
+    def _note(self, ids: Iterable[str]) -> None:
+        self._moment += 1
+        self._changed.update(dict.fromkeys(ids, self._moment))
 
     def _open(self) -> bool:
         if self._clock() < self._reopen_at:

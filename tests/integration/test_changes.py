@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from unittest.mock import Mock
 
 import pytest
 from limits import RateLimitItemPerMinute
@@ -83,6 +84,17 @@ def test_a_change_is_known_to_every_process_at_once(
     ask(remembered, source)
     source.value = "new"
     Changes(redis, lambda: redis).tell(whose)  # another process
+    assert ask(remembered, source) == "new"
+
+
+def test_a_process_knows_what_it_has_told_before_it_hears_of_it(
+    remembered: Remembered[str], changes: Changes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source()
+    ask(remembered, source)
+    source.value = "new"
+    monkeypatch.setattr(changes, "_redis", Mock())  # what it publishes comes back late, or never
+    changes.tell("ann")
     assert ask(remembered, source) == "new"
 
 
