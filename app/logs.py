@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import lru_cache
 from threading import Event, Lock, Thread
 from typing import Any, Self, TextIO
@@ -192,7 +193,7 @@ class Gathered:
     def _line(self, event: EventDict) -> str:
         try:
             return str(self._render(None, "", redact(None, "", dict(event))))
-        except (TypeError, ValueError) as exc:  # it is no JSON, whoever asked for it is gone
+        except Exception as exc:  # whoever asked for it is gone, and the lines after it must be written
             told = {"event": "line_not_made", "of": event["event"], "level": "error", "error": repr(exc)}
             return str(self._render(None, "", told))
 
@@ -200,7 +201,8 @@ class Gathered:
         while self._is_there_any.wait():
             time.sleep(GATHERING_SECONDS)
             self._is_there_any.clear()
-            self.write()
+            with suppress(OSError):  # a full disk: nobody can be told, and there may be room for what follows
+                self.write()
 
 
 def _as_it_is(_logger: Any, _method: str, event: EventDict) -> tuple[tuple[EventDict], dict[str, Any]]:

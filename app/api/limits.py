@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from threading import Lock
 
 import structlog
 from flask import Flask, request
@@ -56,8 +57,9 @@ class Limits:
         self._own = FixedWindowRateLimiter(MemoryStorage())
         self._limits = sorted(limits, key=lambda limit: limit.item)
         self._exempt = exempt
-        self._back_at = 0.0
-        self._away = 0.0  # seconds until the next look
+        self._away = 0.0  # seconds between two looks for Redis, while it is away
+        self._back_at = 0.0  # when the next look is due
+        self._lock = Lock()
 
     def check(self) -> None:
         """Counts the present request.
@@ -85,17 +87,36 @@ class Limits:
             raise RateLimited(f"At most {limit.item}; wait {seconds} s.", retryAfter=seconds)
 
     def _counted(self, item: RateLimitItem, caller: tuple[str, ...]) -> tuple[bool, WindowStats]:
-        if self._away and time.monotonic() < self._back_at:
-            return _hit(self._own, item, caller)
-        try:
-            counted = _hit(self._shared, item, caller)
-        except RedisError as exc:
-            self._away = min(2 * self._away or 1.0, AWAY_AT_MOST)
+        if self._is_there():
+            try:
+                return _hit(self._shared, item, caller)
+            except RedisError as exc:
+                self._miss(0.0, str(exc))
+        return _hit(self._own, item, caller)
+
+    def _is_there(self) -> bool:
+        """Whether to ask Redis; of the requests that come when a look is due, one looks."""
+        if not self._away:
+            return True
+        with self._lock:
+            seen = self._away
+            if time.monotonic() < self._back_at:
+                return False
+            self._back_at = time.monotonic() + AWAY_AT_MOST
+        if self._shared.storage.check():
+            self._away = 0.0
+            return True
+        self._miss(seen, "it does not answer")
+        return False
+
+    def _miss(self, seen: float, error: str) -> None:
+        """Looks later from now on, unless another request has found the same and seen to it."""
+        with self._lock:
+            if self._away != seen:
+                return
+            self._away = min(2 * seen or 1.0, AWAY_AT_MOST)
             self._back_at = time.monotonic() + self._away
-            log.warning("limits_counted_here", error=str(exc), seconds=self._away)
-            return _hit(self._own, item, caller)
-        self._away = 0.0
-        return counted
+        log.warning("limits_counted_here", error=error, seconds=self._away)
 
 
 def init_limits(app: Flask, settings: Settings, exempt: Collection[str]) -> None:

@@ -99,7 +99,10 @@ class PredictSchema(CamelSchema):
         if not isinstance(data, dict) or "inputData" not in data:
             return super().load(data, **kwargs)
         rows = data["inputData"]
-        head = json.dumps({name: value for name, value in data.items() if name != "inputData"})
+        try:
+            head = json.dumps({name: value for name, value in data.items() if name != "inputData"})
+        except RecursionError:  # nested as deep as the parser goes
+            return super().load(data, **kwargs)
         known = self._heads.get(head)
         try:
             checked = known and self.fields["input_data"].deserialize(rows)

@@ -69,7 +69,10 @@ class Request(flask.Request):
             return raw
         if most is not None and length > most:
             raise RequestEntityTooLarge
-        raw = self.environ["wsgi.input"].read(length)
+        try:
+            raw = self.environ["wsgi.input"].read(length)
+        except (OSError, ValueError) as exc:  # the connection was reset, or is closed
+            raise ClientDisconnected from exc
         if len(raw) < length:
             raise ClientDisconnected
         return bytes(raw)

@@ -61,7 +61,7 @@ class Admission:
             So has the platform.
         """
         most = self._bounds.driver_jobs
-        if self._driver_jobs.count(user_id) + besides >= most:
+        if self._driver_jobs.count(user_id, besides) >= most:
             raise TooMuchWaiting(
                 f"you have {most} jobs waiting, as many as a driver may have; go on when some are done",
                 limit=most,
@@ -128,7 +128,7 @@ class _Tally:
     """Of each driver a count that is looked up now and then, and each time once it is near its bound.
 
     In between it goes on by one for each time that it is asked for. What other processes let in meanwhile is
-    not in it, but half of a bound is more than a driver can ask for in that time.
+    not in it, so each of them but one may let in as many as are near the bound beyond it.
     """
 
     def __init__(self, look: Callable[[str], int], near: int) -> None:
@@ -136,10 +136,11 @@ class _Tally:
         self._near = near
         self._known: dict[str, tuple[int, float]] = {}  # the count, and until when it is good
 
-    def count(self, user_id: str) -> int:
+    def count(self, user_id: str, besides: int) -> int:
+        """The count, and `besides` others that are not to be looked up yet."""
         count, until = self._known.get(user_id, (0, 0.0))
         if count >= self._near or time.monotonic() >= until:
-            count, until = self._look(user_id), time.monotonic() + LOOK_SECONDS
+            count, until = self._look(user_id) + besides, time.monotonic() + LOOK_SECONDS
         if len(self._known) >= TALLIES:
             self._known.clear()
         self._known[user_id] = count + 1, until

@@ -121,12 +121,15 @@ class Recorder:
         sessions = self._sessions.find_of_any(drivers, named) if new else {}
         refused: dict[_Asked, LapwiseError] = {}
         let_in: Counter[str] = Counter()
+        names: set[object] = set()
         for asked in new:
             driver = asked.job.user_id
             try:
                 asked.check(asked.job, _named(asked.job, sessions))
-                self._admission.check_jobs(driver, besides=let_in[driver])
-                let_in[driver] += 1
+                if asked.name not in names:  # a repeat makes no job of its own
+                    self._admission.check_jobs(driver, besides=let_in[driver])
+                    let_in[driver] += 1
+                    names.add(asked.name)
             except LapwiseError as exc:
                 refused[asked] = exc
         return refused

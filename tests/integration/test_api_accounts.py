@@ -294,3 +294,16 @@ def test_limits_are_counted_in_redis_again_when_it_is_back(settings: Settings, r
     app.test_client().get("/auth/me")
     assert [key for key in redis.scan_iter("lapwise:limit:*") if b"address" in bytes(key)]
     assert not limits._away
+
+
+def test_requests_at_once_that_miss_redis_put_the_next_look_off_once(settings: Settings) -> None:
+    container: Any = SimpleNamespace(settings=settings, accounts=None, platform=None, live=None)
+    limits = create_app(container=container).extensions[LIMITS]
+    for _ in range(6):
+        limits._miss(0.0, "it is gone")
+    assert limits._away == 1.0
+    limits._back_at = 0.0
+    limits._shared.storage.check = Mock(return_value=False)
+    assert [limits._is_there() for _ in range(3)] == [False] * 3
+    assert limits._shared.storage.check.call_count == 1, "one of them has looked"
+    assert limits._away == 2.0

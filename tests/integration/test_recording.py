@@ -156,6 +156,16 @@ def test_a_driver_gets_no_more_jobs_at_once_than_may_wait(strict: Container, dat
     assert database["jobs"].count_documents({"userId": ANN}) == 2
 
 
+def test_a_repeat_at_the_same_moment_takes_no_place_of_its_own(
+    strict: Container, database: Documents
+) -> None:
+    once = asking(strict, ANN, OF_ANN.id, "key")
+    first, _, repeat = at_once(strict, once, asking(strict, ANN, OF_ANN.id), once)
+    assert kinds([first, repeat]) == [Job, Job]
+    assert first.id == repeat.id
+    assert database["jobs"].count_documents({"userId": ANN}) == 2
+
+
 def test_a_redis_that_takes_nothing_loses_no_job(container: Container, ask: Ask) -> None:
     container.redis.config_set("maxmemory", "1")
     try:

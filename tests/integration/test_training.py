@@ -95,8 +95,12 @@ def test_an_upload_starts_a_lineage_and_the_next_ones_grow_it(container: Contain
 
 
 def test_a_job_of_one_upload_asks_mongodb_nothing_twice(
-    container: Container, upload: Upload, database: Database[dict[str, Any]]
+    container: Container,
+    upload: Upload,
+    database: Database[dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(attempts, "RENEW_SECONDS", 60.0)  # else a slow machine shows the progress too
     _, (job,) = upload(1)
     container.runs.run_next()
     _, (job,) = upload(2)

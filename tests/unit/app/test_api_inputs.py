@@ -282,6 +282,21 @@ def test_a_json_body_over_the_limit_is_a_413_whether_its_length_is_announced_or_
     assert answer.json["error"]["code"] == "too_large"  # type: ignore[index]
 
 
+class Reset(io.BytesIO):
+    """A connection that the client resets in mid-body."""
+
+    def read(self, *_: Any) -> bytes:
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("body", [Reset(), io.BytesIO(b'{"chunk": [')])
+def test_a_body_that_breaks_off_is_a_400(driver: FlaskClient, body: io.BytesIO) -> None:
+    answer = driver.post(
+        CHUNK, input_stream=body, content_type="application/json", headers={"Content-Length": "40"}
+    )
+    assert answer.status_code == 400
+
+
 def test_rows_of_a_chunk_are_passed_on_as_they_came(driver: FlaskClient, services: SimpleNamespace) -> None:
     services.uploads.add_chunk = Recorder(3)
     rows = [{"Physics_speed_kmh": 201.5, "Graphics_completed_lap": 1, "note": None}]

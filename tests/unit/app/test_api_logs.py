@@ -118,7 +118,10 @@ def test_what_a_caller_sends_makes_no_line_and_no_colour_of_its_own(
     assert "secret" not in written
 
 
-def test_gathered_lines_come_together_and_no_later_than_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_gathered_lines_come_together_and_no_later_than_a_warning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "GATHERING_SECONDS", 60)
     logs.configure("INFO", gathered=True)
     log = structlog.get_logger()
     log.info("first", token="eyJ")  # what is to be hidden
