@@ -195,7 +195,7 @@ class Gathered:
             return str(self._render(None, "", redact(None, "", dict(event))))
         except Exception as exc:  # whoever asked for it is gone, and the lines after it must be written
             told = {"event": "line_not_made", "of": event["event"], "level": "error", "error": repr(exc)}
-            return str(self._render(None, "", told))
+            return str(self._render(None, "", redact(None, "", told)))
 
     def _keep_writing(self) -> None:
         while self._is_there_any.wait():

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 from app.api.context import present
 from app.api.errors import ErrorSchema, error_answer
 from app.api.fields import CamelSchema
-from app.api.requests import Parser
+from app.api.requests import Parser, needs_any
 from app.api.tokens import Shown, require
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -91,7 +91,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]  # flask_smorest
             # one of each for all requests: it takes longer to make than to load
             schemas = {location: inputs[location]() for location in LOCATIONS if location in inputs}
             for location, schema in reversed(schemas.items()):
-                needed = any(field.required for field in schema.fields.values())
+                needed = needs_any(type(schema))
                 wrapped = self.arguments(schema, location=location, required=needed)(wrapped)
             if shows == "nothing":
                 wrapped = self.doc(security=[])(wrapped)

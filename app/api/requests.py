@@ -110,7 +110,7 @@ class Parser(FlaskParser):
     def parse(self, argmap: Any, req: Any = None, *, location: str | None = None, **kwargs: Any) -> Any:
         """As webargs does; of headers that need not be there and are not, nothing, unasked."""
         schema: Schema = argmap
-        if location == "headers" and not (self.load_headers(req, schema) or _needs_any(type(schema))):
+        if location == "headers" and not (self.load_headers(req, schema) or needs_any(type(schema))):
             return {}
         return super().parse(argmap, req, location=location, **kwargs)
 
@@ -164,7 +164,8 @@ def _takes_rows(schema: type[Schema]) -> bool:
 
 
 @cache
-def _needs_any(schema: type[Schema]) -> bool:
+def needs_any(schema: type[Schema]) -> bool:
+    """Whether there is a field that must be given."""
     return any(field.required for field in schema().fields.values())
 
 
